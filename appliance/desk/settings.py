@@ -1,0 +1,116 @@
+"""What appliance.yaml says, once read and checked: frozen and free of I/O. `config.py` makes these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+
+class Target(StrEnum):
+    LAB = "lab"
+    HETZNER = "hetzner"
+
+
+class Layout(StrEnum):
+    SINGLE = "single"
+
+
+class ProviderApi(StrEnum):
+    OPENAI = "openai"  # chat completions
+    ANTHROPIC = "anthropic"  # messages
+
+
+@dataclass(frozen=True)
+class SecretRef:
+    """Where a secret stands, never the secret: `env:NAME` or `file:PATH` (relative to appliance.yaml)."""
+
+    source: str  # "env" | "file"
+    location: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.location}"
+
+
+@dataclass(frozen=True)
+class Provider:
+    name: str
+    api: ProviderApi
+    base_url: str
+    key: SecretRef
+    timeout_seconds: int
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """`provider/model` as workloads name it; the model may itself contain slashes."""
+
+    provider: str
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+@dataclass(frozen=True)
+class Workload:
+    name: str
+    primary: ModelRef
+    fallback: ModelRef | None  # None: the workload is fail-closed
+    context_window: int  # tokens
+    max_tokens: int
+
+    @property
+    def fail_closed(self) -> bool:
+        return self.fallback is None
+
+
+@dataclass(frozen=True)
+class Network:
+    ip_range: IPv4Network
+    subnet: IPv4Network
+
+
+@dataclass(frozen=True)
+class Access:
+    ssh: tuple[IPv4Network | IPv6Network, ...]
+    api: tuple[IPv4Network | IPv6Network, ...]
+    ssh_public_key: Path  # the private key is beside it, or in the SSH agent
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Either the appliance's own CA (`ca_key` and `ca_cert`), or a certificate and key from files."""
+
+    names: tuple[str, ...]
+    ca_cert: Path | None
+    ca_key: SecretRef | None
+    certificate: Path | None
+    key: SecretRef | None
+
+
+@dataclass(frozen=True)
+class Image:
+    base: str  # "debian-13"
+    bake_server_type: str  # the smallest disk: a snapshot boots on no smaller one
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One appliance.yaml."""
+
+    path: Path
+    name: str
+    target: Target
+    layout: Layout
+    location: str
+    server_type: str
+    image: Image
+    network: Network
+    access: Access
+    tls: Tls
+    gateway_token: SecretRef
+    providers: tuple[Provider, ...]
+    workloads: tuple[Workload, ...]
+    backup_repository: str | None
