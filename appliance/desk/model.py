@@ -90,3 +90,80 @@ class Plan:
     @property
     def empty(self) -> bool:
         return not self.changes
+
+
+class Role(StrEnum):
+    """Values of Label.ROLE."""
+
+    NODE = "node"
+    BAKE = "bake"
+    SCRATCH = "scratch"
+    SNAPSHOT = "snapshot"
+    NETWORK = "network"
+    FIREWALL = "firewall"
+    PLACEMENT_GROUP = "placement-group"
+    SSH_KEY = "ssh-key"
+    PRIMARY_IP = "primary-ip"
+    LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class ServerWanted:
+    """A server to be. Ids are the cloud's; `labels` come on top of ours and hold a role."""
+
+    name: str
+    server_type: str
+    location: str
+    image_id: int
+    user_data: str = field(repr=False)  # at most 32 KiB, readable by all on the server: no lasting secrets
+    labels: Mapping[str, str]
+    ssh_key_ids: tuple[int, ...] = ()
+    firewall_ids: tuple[int, ...] = ()
+    network_ids: tuple[int, ...] = ()
+    placement_group_id: int | None = None
+    primary_ip_id: int | None = None
+
+
+@dataclass(frozen=True)
+class FirewallRule:
+    """An inbound rule. `port` is None for icmp; `sources` are CIDRs."""
+
+    protocol: str  # tcp | udp | icmp
+    port: str | None
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All that carries the appliance's label; `held` also has the operator's SSH key where it is not ours."""
+
+    servers: tuple[Server, ...] = ()
+    held: tuple[Held, ...] = ()
+    snapshots: tuple[Image, ...] = ()
+
+
+@dataclass(frozen=True)
+class TypeLocation:
+    """A server type in one location."""
+
+    name: str
+    available: bool  # False: sold out for now
+    deprecated: bool
+
+
+@dataclass(frozen=True)
+class ServerType:
+    name: str
+    cores: int
+    memory: float  # GB
+    disk: int  # GB
+    architecture: str  # x86 | arm
+    locations: tuple[TypeLocation, ...]
+
+
+@dataclass(frozen=True)
+class Location:
+    name: str
+    city: str
+    country: str
+    network_zone: str
