@@ -1,0 +1,179 @@
+"""appliance.yaml -> Settings, with every mistake at once, each with its line and what would be right.
+
+`parse` is pure; `load` and `read` read the one file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from appliance.contract.trouble import ConfigTrouble
+from appliance.desk import settings as known
+from appliance.desk.config_checks import Finding, cross_check
+from appliance.desk.config_errors import explain
+from appliance.desk.config_file import ConfigFile, kind_of
+from appliance.desk.values import quote
+from appliance.desk.yaml_lines import Document, Where, read_yaml
+
+MOST_TOLD = 50  # a file with more mistakes than this is not an appliance.yaml
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: `line` counts from 1, `path` is where in the file (like workloads.code.primary)."""
+
+    file: str
+    line: int
+    path: str
+    what: str
+    right: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}: " + (f"{self.path}: " if self.path else "")
+        return where + "; ".join(part for part in (self.what, self.right) if part)
+
+
+class BadConfig(ConfigTrouble):
+    """appliance.yaml cannot be used; `problems` are all of its mistakes in the order of their lines."""
+
+    def __init__(self, file: str, problems: tuple[Problem, ...]) -> None:
+        count = f"{len(problems)} mistake{'s' if len(problems) != 1 else ''}"
+        super().__init__(
+            f"{file} has {count}",
+            why="\n".join(str(problem) for problem in problems),
+            fix="correct the file, then `appliance check` reads it again",
+        )
+        self.problems = problems
+
+    def data(self) -> dict[str, object]:
+        """What --json says beside what, why and next."""
+        return {
+            "problems": [
+                {"file": p.file, "line": p.line, "path": p.path, "what": p.what, "right": p.right}
+                for p in self.problems
+            ]
+        }
+
+
+@dataclass(frozen=True)
+class Reading:
+    settings: known.Settings
+    warnings: tuple[Problem, ...]
+
+
+def load(path: Path) -> known.Settings:
+    """Read appliance.yaml. Raises BadConfig, or ConfigTrouble when there is no file to read."""
+    return read(path).settings
+
+
+def read(path: Path) -> Reading:
+    """As `load`, with what is not wrong but worth a second thought."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigTrouble(
+            f"there is no {path}",
+            why="every command reads what it should do from there",
+            fix="run `appliance init` to write one, or name another with --config",
+        ) from None
+    except OSError as error:
+        raise ConfigTrouble(f"{path} cannot be read", why=error.strerror or str(error)) from None
+    return parse(content, path)
+
+
+def parse(content: bytes, path: Path) -> Reading:
+    """The file's content as Settings; `path` is only named, and what relative paths start from."""
+    document = read_yaml(content)
+    last_line = content.count(b"\n") + 1
+
+    def problem(where: Where, what: str, right: str, line: int | None = None) -> Problem:
+        at = document.line(where) if line is None else line
+        return Problem(path.name, min(max(at, 1), last_line), show(where), what, right)
+
+    problems = [problem(slip.where, slip.what, slip.right, slip.line) for slip in document.slips]
+    file = None
+    findings: list[Finding] = []
+    if not isinstance(document.value, dict):
+        if not problems:
+            problems.append(_not_a_config(document, problem((), "", "").file))
+    else:
+        try:
+            file = ConfigFile.model_validate(document.value)
+        except ValidationError as invalid:
+            problems += [problem(*_explained(error)) for error in invalid.errors(include_url=False)]
+        findings = cross_check(document.value)
+        problems += [problem(f.where, f.what, f.right) for f in findings if not f.warning]
+    if problems or file is None:
+        raise BadConfig(path.name, _in_order(problems))
+    warnings = _in_order([problem(f.where, f.what, f.right) for f in findings])
+    return Reading(_settings(file, path), warnings)
+
+
+def show(where: Where) -> str:
+    """("access", "ssh", 0) -> access.ssh[0]. A key that may be a secret is not shown."""
+    text = ""
+    for key in where:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            plain = quote(key)
+            text += ("." if text else "") + (key if plain == f'"{key}"' else "(...)")
+    return text
+
+
+def _explained(error: ErrorDetails) -> tuple[Where, str, str]:
+    return explain(error)
+
+
+def _not_a_config(document: Document, file: str) -> Problem:
+    if document.value is None:
+        return Problem(file, 1, "", "the file is empty", "`appliance init` writes one with comments")
+    return Problem(
+        file, 1, "", f"must be a group of keys, is {kind_of(document.value)}", "like `name: gateway`"
+    )
+
+
+def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
+    unique = sorted(set(problems), key=lambda p: (p.line, p.path, p.what))
+    return tuple(unique[:MOST_TOLD])
+
+
+def _settings(file: ConfigFile, path: Path) -> known.Settings:
+    base = path.absolute().parent
+
+    def at(text: str) -> Path:
+        return base / Path(text).expanduser()
+
+    tls = file.tls
+    return known.Settings(
+        path=path.absolute(),
+        name=file.name,
+        target=file.target,
+        layout=file.layout,
+        location=file.location,
+        server_type=file.server_type,
+        image=known.Image(file.image.base, file.image.bake_server_type),
+        network=known.Network(file.network.ip_range, file.network.subnet),
+        access=known.Access(tuple(file.access.ssh), tuple(file.access.api), at(file.access.ssh_public_key)),
+        tls=known.Tls(
+            names=tuple(tls.names),
+            ca_cert=at(tls.ca_cert) if tls.ca_cert else None,
+            ca_key=tls.ca_key,
+            certificate=at(tls.certificate) if tls.certificate else None,
+            key=tls.key,
+        ),
+        gateway_token=file.gateway.token,
+        providers=tuple(
+            known.Provider(name, p.api, p.base_url, p.key, p.timeout_seconds)
+            for name, p in file.providers.items()
+        ),
+        workloads=tuple(
+            known.Workload(name, w.primary, w.fallback, w.context_window, w.max_tokens)
+            for name, w in file.workloads.items()
+        ),
+        backup_repository=file.backup.repository,
+    )
