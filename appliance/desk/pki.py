@@ -6,7 +6,7 @@ Nothing here touches a file or a socket; entropy comes from the system, the time
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 
@@ -29,7 +29,7 @@ CLOCK_SKEW = timedelta(hours=1)
 class Authority:
     """PEM of the CA's private key (PKCS 8, unencrypted: guard it by file mode) and of its certificate."""
 
-    key: bytes
+    key: bytes = field(repr=False)
     certificate: bytes
 
 
