@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from appliance.contract.trouble import ConfigTrouble
 from appliance.desk import settings as known
@@ -104,7 +103,7 @@ def parse(content: bytes, path: Path) -> Reading:
         try:
             file = ConfigFile.model_validate(document.value)
         except ValidationError as invalid:
-            problems += [problem(*_explained(error)) for error in invalid.errors(include_url=False)]
+            problems += [problem(*explain(error)) for error in invalid.errors(include_url=False)]
         findings = cross_check(document.value)
         problems += [problem(f.where, f.what, f.right) for f in findings if not f.warning]
     if problems or file is None:
@@ -123,10 +122,6 @@ def show(where: Where) -> str:
             plain = quote(key)
             text += ("." if text else "") + (key if plain == f'"{key}"' else "(...)")
     return text
-
-
-def _explained(error: ErrorDetails) -> tuple[Where, str, str]:
-    return explain(error)
 
 
 def _not_a_config(document: Document, file: str) -> Problem:

@@ -161,7 +161,7 @@ class ConfigFile(Section):
 
 def json_schema() -> dict[str, object]:
     """The JSON Schema of appliance.yaml (draft 2020-12)."""
-    return {
+    return ConfigFile.model_json_schema() | {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "appliance.yaml",
-    } | ConfigFile.model_json_schema()
+    }

@@ -1,4 +1,4 @@
-"""Secrets from where appliance.yaml says they stand. What they are is never said, only where and what is wrong."""
+"""Secrets from where appliance.yaml says they stand. Messages say where and what is wrong, never the value."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _read_file(ref: SecretRef, path: Path) -> Found:
     except FileNotFoundError:
         raise trouble(ref, f"there is no file {path}", "write the secret there, mode 0600") from None
     except OSError as error:
-        raise trouble(ref, f"{path}: {error.strerror}", "make it a file that you can read, mode 0600") from None
+        raise trouble(ref, f"{path}: {error.strerror}", "make it a file of yours, mode 0600") from None
     if len(content) > LARGEST:
         raise trouble(ref, f"{path} is larger than {LARGEST} bytes", "is it the right file?")
     try:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # Resource names at Hetzner that are built from it: "appliance-<name>-lock", "<name>-scratch-<8 hex>".
 # A server's name must be a host name by RFC 1123 (POST /servers), a label's value at most 63 characters.
 NAME_LENGTH = 32
+EXAMPLES = tuple(
+    ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+)
 PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
@@ -111,6 +114,11 @@ def source(text: str) -> IPv4Network | IPv6Network:
     found = cidr(text)
     if "/" not in text:
         raise Wrong(f"{quote(text)} has no prefix", f'one address alone is "{found}"')
+    if any(found.version == block.version and found.subnet_of(block) for block in EXAMPLES):  # type: ignore[arg-type]
+        raise Wrong(
+            f"{quote(text)} is an example (RFC 5737, RFC 3849), nobody's address",
+            "the addresses you work from",
+        )
     return found
 
 

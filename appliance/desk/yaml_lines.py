@@ -213,7 +213,7 @@ class _Reader:
 
 
 def scalar(text: str) -> Value:
-    """A plain scalar by the core schema of YAML 1.2 (section 10.3), without octal, hex, exponents."""
+    """A plain scalar by the core schema of YAML 1.2 (section 10.3), no octal, hex or exponents."""
     if text in _LITERALS:
         return _LITERALS[text]
     if _INTEGER.fullmatch(text):

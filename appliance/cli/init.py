@@ -1,0 +1,79 @@
+"""`appliance init`"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from appliance.cli import wiring
+from appliance.cli.globals import Globals
+from appliance.cli.output import finish, table
+from appliance.desk.init import SSH_KEY, Begun, begin
+from appliance.desk.initial import ANYONE, HETZNER_VENDORS, SSH_PLACEHOLDER, Start
+from appliance.desk.settings import Target
+
+
+@click.command("init")
+@click.option("--target", type=click.Choice([t.value for t in Target]), default="hetzner", show_default=True)
+@click.option("--name", help="The appliance's name.  [default: demo in the lab, else main]")
+@click.option("--location", default="fsn1", show_default=True)
+@click.option("--server-type", default="cx23", show_default=True)
+@click.option(
+    "--ssh-public-key", type=click.Path(path_type=Path), help="Yours; without it a pair is made in secrets/."
+)
+@click.option("--ssh-from", multiple=True, metavar="CIDR", help="Who may reach SSH; may be repeated.")
+@click.option("--force", is_flag=True, help="Overwrite the file. Secrets that are there are kept.")
+@click.pass_obj
+def command(
+    said: Globals,
+    target: str,
+    name: str | None,
+    location: str,
+    server_type: str,
+    ssh_public_key: Path | None,
+    ssh_from: tuple[str, ...],
+    force: bool,
+) -> None:
+    """Write a commented appliance.yaml, its JSON Schema, and the secrets that can be made."""
+    start = first(
+        Target(target), name, location, server_type, str(ssh_public_key) if ssh_public_key else None, ssh_from
+    )
+    begun = begin(said.config, start, datetime.now(UTC), force=force)
+    finish(said.json, begun, text(begun, start))
+
+
+def first(
+    target: Target,
+    name: str | None = None,
+    location: str = "fsn1",
+    server_type: str = "cx23",
+    ssh_public_key: str | None = None,
+    ssh_from: tuple[str, ...] = (),
+) -> Start:
+    """The first file's contents for `target`."""
+    lab = wiring.lab_start() if target is Target.LAB else None
+    return Start(
+        name=name or ("demo" if lab else "main"),
+        target=target,
+        location=location,
+        server_type=server_type,
+        bake_server_type="cax11" if server_type.startswith("cax") else "cx23",
+        ssh_public_key=ssh_public_key or f"{SSH_KEY}.pub",
+        ssh_sources=ssh_from or (lab.sources if lab else SSH_PLACEHOLDER),
+        api_sources=lab.sources if lab else ANYONE,
+        vendors=lab.vendors if lab else HETZNER_VENDORS,
+    )
+
+
+def text(begun: Begun, start: Start) -> str:
+    rows = [(str(file.path), file.what + (" (was there, kept)" if file.kept else "")) for file in begun.files]
+    lines = ["Written:", table(rows), ""]
+    if start.ssh_sources == SSH_PLACEHOLDER:
+        lines.append(f"Only you know who may reach SSH: set access.ssh in {begun.config}.")
+    if start.target is Target.HETZNER:
+        names = " and ".join(vendor.key.removeprefix("env:") for vendor in start.vendors)
+        lines.append(f"Export HCLOUD_TOKEN, and {names} or whatever your providers' keys are called.")
+    lines.append(f"Next: edit {begun.config}, then `appliance check`.")
+    return "\n".join(lines)

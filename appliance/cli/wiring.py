@@ -1,0 +1,116 @@
+"""The only place that builds adapters: from the options, appliance.yaml and the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.cli.globals import Globals
+from appliance.cli.progress import make_progress
+from appliance.contract.trouble import CloudTrouble, LabTrouble
+from appliance.desk.settings import Settings, Target
+
+if TYPE_CHECKING:
+    from appliance.desk.cloud import Cloud
+    from appliance.desk.initial import Vendor
+    from appliance.desk.progress import Progress
+
+HETZNER = "https://api.hetzner.cloud/v1"
+MAKE_ONE = (
+    "make one in the Hetzner console (project, Security, API tokens, read and write), "
+    "then `export HCLOUD_TOKEN=...`"
+)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the API is and what opens it."""
+
+    endpoint: str
+    token: str
+
+
+def progress(said: Globals) -> Progress:
+    return make_progress(as_json=said.json, color=said.color)
+
+
+def settings(said: Globals, to: Progress | None = None) -> Settings:
+    """Read the file; its warnings go to `to`, if given."""
+    from appliance.desk.config import read
+
+    reading = read(said.config)
+    for warning in reading.warnings if to else ():
+        assert to is not None
+        to.warn(str(warning))
+    return reading.settings
+
+
+def cloud(of: Settings) -> Cloud:
+    from appliance.desk.cloud import Cloud
+
+    found = access(of.target, os.environ)
+    return Cloud(found.endpoint, found.token, of.name)
+
+
+def access(target: Target, environ: Mapping[str, str]) -> Access:
+    """HCLOUD_ENDPOINT and HCLOUD_TOKEN, as every client of this API reads them; else what the target says.
+
+    A token alone does not turn the lab into Hetzner: the endpoint must be named as well.
+    """
+    endpoint, token = environ.get("HCLOUD_ENDPOINT", "").strip(), environ.get("HCLOUD_TOKEN", "").strip()
+    if target is Target.LAB and not endpoint:
+        return _lab_access()
+    if not token:
+        raise CloudTrouble(
+            "HCLOUD_TOKEN is not set",
+            why=f"the API at {endpoint or HETZNER} needs a token",
+            fix=MAKE_ONE if not endpoint else "export the token of that API, see `appliance lab env`",
+        )
+    return Access(endpoint or HETZNER, token)
+
+
+def _lab_access() -> Access:
+    from appliance.lab.place import Place
+
+    place = Place.from_environment()
+    try:
+        token = place.token_file.read_text().strip()
+    except FileNotFoundError:
+        raise LabTrouble(
+            "the lab is not up",
+            why=f"there is no {place.token_file}",
+            fix="`appliance lab up` (as root) starts it",
+        ) from None
+    except PermissionError:
+        raise LabTrouble(
+            "the lab's token cannot be read",
+            why=f"{place.token_file} is root's",
+            fix="run this as root (sudo), or export what `sudo appliance lab env` prints",
+        ) from None
+    return Access(place.api_endpoint, token)
+
+
+@dataclass(frozen=True)
+class LabStart:
+    """What a first appliance.yaml says of the lab on this machine."""
+
+    sources: tuple[str, ...]  # the desk as the lab's machines see it
+    vendors: tuple[Vendor, Vendor]
+
+
+def lab_start() -> LabStart:
+    from appliance.desk.initial import Vendor
+    from appliance.lab.place import Place
+
+    place = Place.from_environment()
+
+    def vendor(name: str, port: int) -> Vendor:
+        key: Path = place.folder / "vendors" / f"{name}.key"
+        url = f"http://{place.host_ip}:{port}/v1"
+        return Vendor(name, "openai", url, f"file:{key}", f"{name}-large")
+
+    first, second = place.vendor_ports[:2]
+    return LabStart((str(place.public),), (vendor(*first), vendor(*second)))
