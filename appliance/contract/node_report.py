@@ -16,6 +16,7 @@ class Certificate(BaseModel):
     names: list[str]  # DNS names and addresses it is good for
     not_after: datetime
     fingerprint: str  # sha256 hex of the DER
+    pem: str  # the certificate itself: the desk checks who signed it
 
 
 class NodeReport(BaseModel):
