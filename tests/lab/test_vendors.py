@@ -24,7 +24,7 @@ from appliance.lab.vendors.answers import Ask, BadAsk, Tool, answer_to
 from appliance.lab.vendors.anthropic import Anthropic
 from appliance.lab.vendors.faults import FAULTS
 from appliance.lab.vendors.openai import OpenAI
-from tests.lab.serving import serving
+from tests.lab.serving import serving, until
 
 MESSAGES: Any = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "which way is up"}]
 WEATHER: Any = {
@@ -259,16 +259,9 @@ def test_healing_ends_what_hangs_at_once(alpha: Alpha) -> None:
         raw.sendall(
             f"GET /v1/models HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {alpha.key}\r\n\r\n".encode()
         )
-        _until(lambda: alpha.seen()["last"][-1]["fault"] == "hang")
+        until(lambda: alpha.seen()["last"][-1]["fault"] == "hang")
         alpha.heal()
         assert raw.recv(1) == b""  # closed, long before its time
-
-
-def _until(true: Any) -> None:
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def _received(alpha: Alpha, stream: bool) -> tuple[bytes, bool]:
@@ -363,7 +356,7 @@ def test_a_client_that_leaves_is_seen_to_leave(alpha: Alpha) -> None:
     alpha.order("stall-after-token", seconds=60)
     with alpha.ask(True) as answer:
         next(answer.iter_content(1))
-    _until(lambda: alpha.seen()["last"][-1]["outcome"] == "client left")
+    until(lambda: alpha.seen()["last"][-1]["outcome"] == "client left")
 
 
 def test_no_key_is_logged(alpha: Alpha, caplog: pytest.LogCaptureFixture) -> None:
