@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.cli.globals import Globals
 from appliance.cli.progress import make_progress
-from appliance.contract.trouble import CloudTrouble, LabTrouble
+from appliance.contract.trouble import CloudTrouble, LabTrouble, Trouble
 from appliance.desk.settings import Settings, Target
 
 if TYPE_CHECKING:
     from appliance.desk.cloud import Cloud
     from appliance.desk.initial import Vendor
     from appliance.desk.progress import Progress
+    from appliance.desk.remote import Shell
+
+    CloudOrTrouble = Cloud | Trouble
 
 HETZNER = "https://api.hetzner.cloud/v1"
 MAKE_ONE = (
@@ -48,11 +51,25 @@ def settings(said: Globals, to: Progress | None = None) -> Settings:
     return reading.settings
 
 
-def cloud(of: Settings) -> Cloud:
+def cloud(of: Settings, to: Progress) -> Cloud:
+    """Waits that a person would notice are told to `to`."""
     from appliance.desk.cloud import Cloud
 
     found = access(of.target, os.environ)
-    return Cloud(found.endpoint, found.token, of.name)
+    return Cloud(found.endpoint, found.token, of.name, tell=to.note)
+
+
+def connect(host: str, private_key: Path | None, host_keys: Sequence[str]) -> Shell:
+    from appliance.desk.remote import Shell
+
+    return Shell(host, private_key, host_keys)
+
+
+def private_key(of: Settings) -> Path | None:
+    """The file beside the public key, or None: the SSH agent has it."""
+    public = of.access.ssh_public_key
+    beside = public.with_suffix("") if public.suffix == ".pub" else None
+    return beside if beside is not None and beside.exists() else None
 
 
 def access(target: Target, environ: Mapping[str, str]) -> Access:
