@@ -62,7 +62,8 @@ class Sshd:
 
 
 @contextmanager
-def sshd(folder: Path) -> Iterator[Sshd]:
+def sshd(folder: Path, more: str = "") -> Iterator[Sshd]:
+    """`more`: lines for sshd_config."""
     host_key = make_key(folder / "host")
     client_key = make_key(folder / "client")
     (folder / "authorized").write_text(client_key + "\n")
@@ -70,7 +71,7 @@ def sshd(folder: Path) -> Iterator[Sshd]:
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nPidFile none\n"
         f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
-        "PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel ERROR\n"
+        f"PasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel ERROR\n{more}"
     )
     server = Sshd(folder, port, host_key, folder / "client")
     server.start()
