@@ -52,6 +52,18 @@ class PartCalls(Calls):
             self._wire.wait(doing, answer["actions"], PART_SECONDS)
         return firewall
 
+    def apply_firewall(self, firewall_id: int, server_id: int) -> None:
+        doing = "put the server behind its firewall"
+        body = {"apply_to": [{"type": "server", "server": {"id": server_id}}]}
+        path = f"/firewalls/{firewall_id}/actions/apply_to_resources"
+        try:
+            answer = self._wire.act(doing, path, body)
+        except ApiRefusal as error:
+            if error.api_code == "firewall_already_applied":
+                return
+            raise
+        self._wire.wait(doing, answer["actions"], PART_SECONDS)
+
     def ensure_ssh_key(self, name: str, public_key: str, role: str) -> int:
         """Its id. The same key under another name is used as it is and does not become ours."""
         present = self.find_ssh_key(public_key)

@@ -82,6 +82,15 @@ class ServerCalls(Calls):
         rows = self._wire.list("list the servers", "/servers", label_selector=self._select(labels))
         return tuple(read.server(r) for r in rows)
 
+    def settled(self, server: Server) -> Server | None:
+        """The server once nothing runs on it any more; None where it goes, or never came to life."""
+        actions = self._actions(server.id)
+        if server.status == "deleting" or _stillborn(actions):
+            return None
+        doing = f"finish what runs on server {server.name}"
+        self._wire.wait(doing, [a for a in actions if a["status"] == "running"], SERVER_SECONDS)
+        return read.server(self._get(server.id))
+
     def label_server(self, server_id: int, labels: Mapping[str, str]) -> Server:
         """Replace the whole label set; the appliance's own label is added."""
         body = {"labels": self._own(labels)}
@@ -98,6 +107,10 @@ class ServerCalls(Calls):
     def power_off(self, server_id: int) -> None:
         self._act(server_id, "poweroff")
         self._until_off(server_id, SERVER_SECONDS)
+
+    def power_on(self, server_id: int) -> Server:
+        """Return once it runs."""
+        return self._running("power on the server", self._get(server_id), [], None)
 
     def delete_server(self, server_id: int) -> None:
         """Return once it is gone; one that is gone already is fine, as with every delete here."""
@@ -135,11 +148,14 @@ class ServerCalls(Calls):
             gone = lambda: True if self._by_name(name) is None else None  # noqa: E731
             self._wire.until(f"see the old server {name} go", gone, SERVER_SECONDS)
             return None
-        actions = self._wire.list("read the server's actions", f"/servers/{raw['id']}/actions")
-        if any(a["command"] == "create_server" and a["status"] == "error" for a in actions):
+        actions = self._actions(raw["id"])
+        if _stillborn(actions):
             self.delete_server(raw["id"])
             return None
         return raw, [a for a in actions if a["status"] == "running"]
+
+    def _actions(self, server_id: int) -> list[Raw]:
+        return self._wire.list("read the server's actions", f"/servers/{server_id}/actions")
 
     def _running(self, doing: str, raw: Raw, actions: list[Raw], on_progress: OnProgress | None) -> Server:
         if actions:
@@ -181,3 +197,7 @@ class ServerCalls(Calls):
         if want.primary_ip_id is not None:
             body["public_net"] = {"enable_ipv4": True, "ipv4": want.primary_ip_id, "enable_ipv6": True}
         return body
+
+
+def _stillborn(actions: list[Raw]) -> bool:
+    return any(a["command"] == "create_server" and a["status"] == "error" for a in actions)

@@ -46,7 +46,7 @@ class Process:
 
     holder: str  # host name
     pid: int
-    started: str  # seconds since the epoch
+    started: str  # see _started
     boot: str  # the machine's boot and its PID namespace: containers share the former
 
     @staticmethod
@@ -137,7 +137,7 @@ def _locked(appliance: str, lock: Held) -> LockedTrouble:
     return LockedTrouble(
         f"Another desk is at work on {appliance}",
         why=f"the lock is held by {_who(lock)}",
-        fix="wait until it has finished; if you know that it is dead, run the command again with --break-lock",
+        fix="wait until it has finished; if you know it to be dead, run this again with --break-lock",
     )
 
 
@@ -152,6 +152,18 @@ def _who(lock: Held) -> str:
 
 
 def _started(pid: int) -> str | None:
+    """When the process began, in a unit of this system's; None where it does not run."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None if Path("/proc/self/stat").exists() else _started_by_clock(pid)
+    # proc_pid_stat(5), behind the command's name in brackets: state is field 3, starttime field 22 (in
+    # ticks since the boot, so that setting the clock does not change it).
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _started_by_clock(pid: int) -> str | None:
     try:
         return f"{psutil.Process(pid).create_time():.2f}"
     except psutil.Error:
@@ -162,5 +174,5 @@ def _boot() -> str:
     boot_id = Path("/proc/sys/kernel/random/boot_id")
     if not boot_id.exists():  # macOS
         return f"{socket.gethostname()}-{psutil.boot_time():.0f}"
-    namespace = re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))
+    namespace = re.sub(r"\D", "", str(Path("/proc/self/ns/pid").readlink()))
     return f"{boot_id.read_text().strip()}.{namespace}"

@@ -1,0 +1,189 @@
+"""From nothing, or anything in between, to a node that answers. Each step can be done again after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from appliance.contract.node_report import NodeReport
+from appliance.contract.trouble import NodeTrouble
+from appliance.desk import hostkeys
+from appliance.desk.ask import Answer
+from appliance.desk.cloud import Cloud
+from appliance.desk.first_contact import ANSWER_SECONDS, Connect, address_of, meet
+from appliance.desk.model import Change, Label, Observed, Plan, Role, Server, ServerWanted
+from appliance.desk.node_account import read_report
+from appliance.desk.plan import FIRST_NODE, PARTS, Wanted, find, make_plan, newest_verified
+from appliance.desk.pricing import read_pricing
+from appliance.desk.progress import Progress, Step
+from appliance.desk.remote import Shell
+from appliance.desk.settings import Workload
+
+Lock = Callable[[], AbstractContextManager[None]]
+
+
+class Delivery(Protocol):
+    """What goes on the node, and the proof that it works."""
+
+    def due(self, report: NodeReport, server: Server) -> str:
+        """Why the node needs a push; empty where it has all."""
+
+    def deliver(self, shell: Shell, server: Server) -> object: ...
+
+    def prove(self, server: Server, workload: Workload) -> Answer: ...
+
+
+@dataclass(frozen=True)
+class DeployResult:
+    plan: Plan
+    applied: bool  # False: only planned, or there was nothing to do
+    node: str
+    address: str | None
+    answers: tuple[Answer, ...]  # one a workload, through the node's 443
+    calls: int  # API requests
+
+
+@dataclass(frozen=True)
+class Deployer:
+    """The adapters of one deploy."""
+
+    wanted: Wanted
+    cloud: Cloud
+    connect: Connect
+    delivery: Delivery
+    progress: Progress
+
+    def plan(self) -> DeployResult:
+        """What a deploy would do. Changes nothing and takes no lock."""
+        observed = self._observe()
+        node = find(self.wanted, observed).node
+        plan = self._plan(observed)
+        address = node.public_ip if node is not None else None
+        return DeployResult(plan, False, self.wanted.node_name, address, (), self.cloud.calls)
+
+    def deploy(self, lock: Lock) -> DeployResult:
+        """Plan, apply, and prove it by one answer a workload."""
+        with lock():
+            observed = self._observe()
+            plan = self._plan(observed)
+            if plan.empty:
+                self.progress.note("Nothing to change: cloud and node are as appliance.yaml says")
+            server = self._apply(plan, observed)
+            answers = tuple(self._prove(server, w) for w in self.wanted.settings.workloads)
+        return DeployResult(plan, not plan.empty, server.name, server.public_ip, answers, self.cloud.calls)
+
+    def _observe(self) -> Observed:
+        with self.progress.step("Look at what is there"):
+            observed = self.cloud.observe(self.wanted.public_key)
+            node = find(self.wanted, observed).node
+            if node is None or (node.status == "running" and node.private_ip is not None):
+                return observed
+            # A desk that was killed may have left it half made.
+            settled = self.cloud.settled(node)
+            others = tuple(s for s in observed.servers if s.id != node.id)
+            return replace(observed, servers=others if settled is None else (*others, settled))
+
+    def _plan(self, observed: Observed) -> Plan:
+        node = find(self.wanted, observed).node
+        due = "" if node is None else self._push_due(node)
+        return make_plan(self.wanted, observed, read_pricing(self.cloud.pricing()), due)
+
+    def _push_due(self, node: Server) -> str:
+        if Label.HOST_KEY not in node.labels:
+            return "config and secrets"  # never met: nothing can be on it
+        if node.status != "running":
+            return "the node is not up to say what it has"
+        with self.progress.step("Ask the node what it has") as step:
+            try:
+                with self._shell(node) as shell:
+                    shell.wait(ANSWER_SECONDS)
+                    return self.delivery.due(read_report(shell), node)
+            except NodeTrouble as trouble:
+                step.skip(trouble.what)
+                return "the node could not say what it has"
+
+    def _apply(self, plan: Plan, observed: Observed) -> Server:
+        found = find(self.wanted, observed)
+        ids = {kind: part.id for kind, part in found.parts.items()}
+        node = found.node
+        for change in plan.changes:
+            with self.progress.step(title(change)) as step:
+                if change.kind in PARTS:
+                    ids[change.kind] = self._part(change.kind)
+                elif change.kind == "server":
+                    node = self._start(node, observed, ids, step)
+                else:
+                    assert node is not None  # these come after the server in every plan
+                    node = self._finish(change, node, ids)
+        assert node is not None
+        return node
+
+    def _part(self, kind: str) -> int:
+        """Make or mend a part of the surroundings; its id."""
+        wanted, settings, name = self.wanted, self.wanted.settings, self.wanted.part_name(kind)
+        match kind:
+            case "network":
+                network = settings.network
+                location = settings.location
+                return self.cloud.ensure_network(name, network.ip_range, network.subnet, location).id
+            case "placement_group":
+                return self.cloud.ensure_placement_group(name).id
+            case "firewall":
+                return self.cloud.ensure_firewall(name, wanted.firewall_rules).id
+            case "ssh_key":
+                return self.cloud.ensure_ssh_key(name, wanted.public_key, Role.SSH_KEY)
+            case "primary_ip":
+                return self.cloud.ensure_primary_ip(name, settings.location).id
+        raise AssertionError(f"no part of the surroundings: {kind}")
+
+    def _start(self, node: Server | None, observed: Observed, ids: Mapping[str, int], step: Step) -> Server:
+        if node is not None:
+            return self.cloud.power_on(node.id)
+        settings, first = self.wanted.settings, hostkeys.make()
+        want = ServerWanted(
+            name=self.wanted.node_name,
+            server_type=settings.server_type,
+            location=settings.location,
+            image_id=newest_verified(observed, settings.name).id,
+            user_data=hostkeys.user_data(first),
+            labels={
+                Label.ROLE: Role.NODE,
+                Label.NODE: FIRST_NODE,
+                Label.FIRST_HOST_KEY: hostkeys.to_label(first.public),
+            },
+            ssh_key_ids=(ids["ssh_key"],),
+            firewall_ids=(ids["firewall"],),
+            network_ids=(ids["network"],),
+            placement_group_id=ids["placement_group"],
+            primary_ip_id=ids["primary_ip"],
+        )
+        return self.cloud.create_server(want, lambda fraction: step.update("the cloud starts it", fraction))
+
+    def _finish(self, change: Change, node: Server, ids: Mapping[str, int]) -> Server:
+        if change.kind == "firewall_of_server":
+            self.cloud.apply_firewall(ids["firewall"], node.id)
+            return node
+        node = meet(node, self.cloud, self.connect, self.progress)
+        if change.kind == "bundle":
+            with self._shell(node) as shell:
+                shell.wait(ANSWER_SECONDS)
+                self.delivery.deliver(shell, node)
+        return node
+
+    def _shell(self, node: Server) -> Shell:
+        return self.connect(address_of(node), hostkeys.accepted(node.labels))
+
+    def _prove(self, node: Server, workload: Workload) -> Answer:
+        with self.progress.step(f"Ask workload {workload.name} through port 443") as step:
+            answer = self.delivery.prove(node, workload)
+            step.update(f"answered in {answer.seconds:.1f} s")
+            return answer
+
+
+def title(change: Change) -> str:
+    """One line for a step and for the list that --plan prints."""
+    words = {"firewall_of_server": "firewall of server", "host_key": "SSH host key of"}
+    kind = words.get(change.kind, change.kind.replace("_", " "))
+    return f"{change.verb.capitalize()} {kind} {change.name}"
