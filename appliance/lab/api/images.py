@@ -1,0 +1,111 @@
+"""/images: the lab's base image, and the snapshots and backups made of servers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from appliance.lab.api.core import Lab
+from appliance.lab.api.errors import ApiError, invalid
+from appliance.lab.api.resource import Answer, Operation, Protect, Rename, Resource
+from appliance.lab.api.views import action_view, time
+from appliance.lab.records import Action, Image
+
+
+class Update(Rename):
+    description: str | None = None
+    type: Literal["snapshot"] | None = None
+
+
+def view(lab: Lab, image: Image) -> dict[str, Any]:
+    source = image.created_from
+    return {
+        "id": image.id,
+        "type": image.type,
+        "status": image.status,
+        "name": image.name,
+        "description": image.description,
+        "image_size": image.image_size,
+        "disk_size": image.disk_size,
+        "created": time(image.created),
+        "created_from": {"id": source[0], "name": source[1]} if source else None,
+        "bound_to": image.bound_to,
+        "os_flavor": image.os_flavor,
+        "os_version": image.os_version,
+        "rapid_deploy": image.rapid_deploy,
+        "protection": {"delete": image.protected},
+        "deprecated": None,
+        "deleted": None,
+        "labels": image.labels,
+        "architecture": image.architecture,
+    }
+
+
+def updated(lab: Lab, image: Image, body: Update) -> None:
+    image.name = None if image.type != "system" else image.name
+    if body.description is not None:
+        image.description = body.description
+    if body.type and image.type == "backup":
+        image.type, image.bound_to = "snapshot", None
+
+
+def delete(lab: Lab, image: Image) -> Answer:
+    if image.type == "system":
+        raise ApiError("forbidden", "system images cannot be deleted")
+    forget(lab, image)
+    return 204, None
+
+
+def forget(lab: Lab, image: Image) -> None:
+    """The image goes at once, its layers as soon as nothing stands on them."""
+    del lab.state.images[image.id]
+    lab.start(sweep(lab))
+
+
+def protect(lab: Lab, image: Image, body: Protect) -> Answer:
+    if body.delete is not None:
+        image.protected = body.delete
+    return 201, {"action": action_view(lab.finished("change_protection", ("image", image.id)))}
+
+
+def find(lab: Lab, wanted: int | str, architecture: str) -> Image:
+    """By id, or by name for system images. Raises invalid_input."""
+    for image in lab.state.images.values():
+        if wanted in (image.id, str(image.id)) or (
+            image.name == wanted and image.architecture == architecture
+        ):
+            return image
+    raise invalid("image", f"image {wanted} not found")
+
+
+def sweep(lab: Lab) -> Action:
+    """A chore that deletes the layers nothing uses any more."""
+    return lab.action("sweep_layers", hidden=True)
+
+
+async def perform_sweep(lab: Lab, action: Action) -> None:
+    """The unused are those with no image and no server on them."""
+    state = lab.state
+    stacks = [i.layers for i in state.images.values()] + [s.layers for s in state.servers.values()]
+    used = {layer for stack in stacks for layer in stack}
+    for layer in sorted(state.layers - used):
+        await lab.do(("layer", 0), lab.hardware.delete_layer, layer)
+        state.layers.discard(layer)
+
+
+IMAGES = Resource(
+    "image",
+    "images",
+    table=lambda state: state.images,
+    view=view,
+    update=Update,
+    updated=updated,
+    delete=delete,
+    filters={
+        "type": lambda image, wanted: image.type in wanted,
+        "status": lambda image, wanted: image.status in wanted,
+        "bound_to": lambda image, wanted: str(image.bound_to) in wanted,
+        "architecture": lambda image, wanted: image.architecture in wanted,
+    },
+    operations={"change_protection": Operation(protect, Protect)},
+    performers={"sweep_layers": perform_sweep},
+)

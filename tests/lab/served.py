@@ -1,0 +1,81 @@
+"""The lab's API in a thread of the test's own process, on paper hardware and a port that was free."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import requests
+from aiohttp import web
+
+from appliance.lab.api.app import make_app, make_lab
+from appliance.lab.api.core import Lab
+from appliance.lab.api.limits import Bucket
+from appliance.lab.hardware import Hardware
+from appliance.lab.state import Store
+from tests.lab.paper import PaperHardware
+
+PUBLIC = IPv4Network("198.18.0.0/20")
+
+
+@dataclass(frozen=True)
+class LabApi:
+    """`endpoint` and `token` are what a client needs; `hardware` and `lab` are for looking behind the API."""
+
+    endpoint: str  # ends in /v1
+    token: str
+    hardware: PaperHardware
+    lab: Lab
+
+    def fault(self, effect: dict[str, Any], *, method: str = "*", path: str = "*", **more: Any) -> None:
+        """Add a fault, see appliance/lab/api/faults.py; `more` is `after` and `times`."""
+        new = {"effect": effect, "match": {"method": method, "path": path}, **more}
+        self.set_faults([*self._faults("GET").json(), new])
+
+    def set_faults(self, faults: Sequence[dict[str, Any]]) -> None:
+        self._faults("PUT", json=list(faults)).raise_for_status()
+
+    def clear_faults(self) -> None:
+        self._faults("DELETE").raise_for_status()
+
+    def _faults(self, method: str, **how: Any) -> requests.Response:
+        url = self.endpoint.removesuffix("/v1") + "/_lab/faults"
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return requests.request(method, url, headers=headers, timeout=10, **how)
+
+
+@contextmanager
+def served(
+    hardware: Hardware | None = None, *, file: Path | None = None, bucket: Bucket | None = None
+) -> Iterator[LabApi]:
+    """`file` None: the state is not written."""
+    hardware = hardware or PaperHardware()
+    token = secrets.token_hex(32)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> tuple[web.AppRunner, Lab, int]:
+        lab = make_lab(Store(file), hardware, PUBLIC)
+        runner = web.AppRunner(make_app(lab, token, bucket), shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        return runner, lab, runner.addresses[0][1]
+
+    runner, lab, port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    try:
+        assert isinstance(hardware, PaperHardware)
+        yield LabApi(f"http://127.0.0.1:{port}/v1", token, hardware, lab)
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
