@@ -114,8 +114,8 @@ class _Oven:
             with self.progress.step("Send image/ and the node's code"):
                 entries = {**self.bakery.entries, "inputs": Entry(f"{self.digest}\n".encode())}
                 shell.send_tree(archive.pack(entries), BENCH)
-            for path in _scripts(entries, "image/scripts/"):
-                self._run(shell, f"Provision: {_title(path)}", BENCH, path, SCRIPT_SECONDS, NodeTrouble)
+            for path in scripts_in(entries, "image/scripts/"):
+                self._run(shell, f"Provision: {script_title(path)}", BENCH, path, SCRIPT_SECONDS, NodeTrouble)
         return server
 
     def _keep_disk(self, server: Server, now: datetime) -> Image:
@@ -126,6 +126,7 @@ class _Oven:
                 server.id,
                 f"appliance {self.settings.name} {now:%Y-%m-%dT%H:%M:%SZ} {self.digest[:12]}",
                 {Label.ROLE: Role.SNAPSHOT, Label.INPUTS: self.digest},
+                lambda fraction: step.update("the cloud copies the disk", fraction),
             )
             step.update(f"{snapshot.id}, {snapshot.image_size or 0:.2f} GB")
         with self.progress.step("Delete the bake server"):
@@ -142,8 +143,10 @@ class _Oven:
             }
             checks["inputs"] = Entry(f"{self.digest}\n".encode())
             shell.send_tree(archive.pack(checks), CHECKS)
-            for path in _scripts(checks, ""):
-                self._run(shell, f"Check: {_title(path)}", CHECKS, path, CHECK_SECONDS, UnverifiedTrouble)
+            for path in scripts_in(checks, ""):
+                self._run(
+                    shell, f"Check: {script_title(path)}", CHECKS, path, CHECK_SECONDS, UnverifiedTrouble
+                )
 
     def _boot(self, role: Role, image: Image) -> tuple[Server, Shell]:
         first_key = hostkeys.make()
@@ -160,7 +163,8 @@ class _Oven:
                     user_data=hostkeys.user_data(first_key),
                     labels={Label.ROLE: role},
                     ssh_key_ids=(key_id,),
-                )
+                ),
+                lambda fraction: step.update("the cloud starts it", fraction),
             )
             if server.public_ip is None:
                 raise Trouble(f"The {role} server got no public IPv4 address.", fix="Run the command again.")
@@ -305,7 +309,7 @@ def _log_file(path: Path) -> Iterator[TextIO]:
         yield file
 
 
-def _scripts(entries: Mapping[str, Entry], folder: str) -> list[str]:
+def scripts_in(entries: Mapping[str, Entry], folder: str) -> list[str]:
     """The shell scripts right in `folder`, in the order of their numbers."""
     return sorted(
         path
@@ -314,7 +318,7 @@ def _scripts(entries: Mapping[str, Entry], folder: str) -> list[str]:
     )
 
 
-def _title(path: str) -> str:
+def script_title(path: str) -> str:
     """image/scripts/20-node-and-openclaw.sh -> node and openclaw"""
     stem = path.rsplit("/", 1)[-1].removesuffix(".sh")
     return stem.lstrip("0123456789-").replace("-", " ") or stem
