@@ -11,7 +11,7 @@ import pytest
 
 from appliance.contract.trouble import NodeTrouble, UnverifiedTrouble
 from appliance.desk.archive import Entry
-from appliance.desk.bake import Bakery, BakeResult, bake
+from appliance.desk.bake import BakeResult, Bakery, bake
 from appliance.desk.cloud import Cloud
 from appliance.desk.model import Label
 from appliance.desk.remote import Shell
