@@ -72,9 +72,13 @@ class Process:
         }
 
 
-def known_dead(other: Process, this: Process, started: Callable[[int], str | None]) -> bool:
+def known_dead(other: Process, this: Process, started: Callable[[int], str | None] | None = None) -> bool:
     """Only a process of this boot can be known to be dead. `started` is None where no such pid runs."""
-    return bool(other.pid) and other.boot == label_value(this.boot) and started(other.pid) != other.started
+    return (
+        bool(other.pid)
+        and other.boot == label_value(this.boot)
+        and (started or _started)(other.pid) != other.started
+    )
 
 
 def label_value(text: str) -> str:
@@ -123,7 +127,7 @@ def _take(cloud: LockKeeper, appliance: str, progress: Progress, break_lock: boo
             )
         if break_lock:
             progress.warn(f"Breaking the lock of {_who(other)}")
-        elif known_dead(Process.of(other.labels), this, _started):
+        elif known_dead(Process.of(other.labels), this):
             progress.note(f"Taking over the lock of {_who(other)}: that process is dead")
         else:
             raise _locked(appliance, other)
