@@ -15,13 +15,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import stat
 import time
 from pathlib import Path
 from typing import Protocol
 
-from appliance.lab import base, processes
+from appliance.lab import base, cgroups, processes
 from appliance.lab.disks import Disks
 from appliance.lab.hardware import BalancerSpec, HardwareTrouble, MachineSpec, TargetHealth
 from appliance.lab.place import Place
@@ -30,6 +31,7 @@ from appliance.lab.wires import Network, Wires
 
 START_SECONDS = 20
 REBOOTS = 133  # nspawn's exit status when the machine asked for a reboot and --keep-unit is given
+PROPAGATE = Path("/run/systemd/nspawn/propagate")  # nspawn leaves a folder here where /run is no tmpfs
 POWER_OFF, REBOOT = signal.SIGRTMIN + 4, signal.SIGRTMIN + 5  # systemd(1), SIGNALS
 
 
@@ -101,6 +103,8 @@ class NspawnHardware:
 
     def delete(self, machine_id: int) -> None:
         self.power_off(machine_id)
+        cgroups.remove(self.place.prefix, f"s{machine_id}")
+        shutil.rmtree(PROPAGATE / self.wires.server_namespace(machine_id), ignore_errors=True)
         self.wires.delete_server(machine_id)
         self.disks.delete(machine_id)
 
@@ -152,7 +156,8 @@ class NspawnHardware:
         """Nothing is left: machines, wires, mounts, disks. Also after half an `up` or half a `wipe`."""
         with contextlib.suppress(FileNotFoundError):
             for folder in self.disks.machines.iterdir():
-                self.power_off(int(folder.name))
+                self.delete(int(folder.name))
+        cgroups.remove(self.place.prefix)
         self.wires.down()
         self.disks.wipe()
 
@@ -191,6 +196,7 @@ class NspawnHardware:
         new = folder / "boot.new"
         new.write_text(
             f"#!/bin/sh\necho $$ > {shlex.quote(str(folder / 'pid'))}\n"
+            f"{cgroups.enter_script(self.place.prefix, f's{spec.id}')}"
             f"{nspawn}\n[ $? = {REBOOTS} ] || exit 0\n{again}exec {shlex.quote(str(folder / 'boot'))}\n"
         )
         new.chmod(stat.S_IRWXU)
@@ -213,7 +219,7 @@ class NspawnHardware:
             "--timezone=off",
             "--link-journal=no",
         ]
-        if Path("/run/systemd/system").exists():
+        if cgroups.systemd_is_init():
             options.append(f"--property=MemoryMax={int(spec.memory_gb * 1024)}M")
         else:
             options.append("--keep-unit")
@@ -221,7 +227,15 @@ class NspawnHardware:
             cache = self.place.cache / "packages"
             cache.mkdir(parents=True, exist_ok=True)
             options.append(f"--bind={cache}:{base.LENT}")
-        return ["systemd-nspawn", "--quiet", "--boot", *options]
+        # A server may set its network's sysctls; all others are the host's and read-only.
+        return [
+            "env",
+            "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network",
+            "systemd-nspawn",
+            "--quiet",
+            "--boot",
+            *options,
+        ]
 
 
 def _detached(argv: list[str], folder: Path) -> str:
