@@ -14,6 +14,7 @@ from types import FrameType
 
 import click
 
+from appliance.cli.output import state_folder
 from appliance.contract.trouble import ExitCode, Trouble
 
 INTERRUPTED = Trouble(
@@ -106,9 +107,8 @@ def _unforeseen(error: BaseException) -> Trouble:
 def _write_traceback(error: BaseException) -> str:
     """Keep the traceback in a file that only the operator reads; returns its path, or says it failed."""
     text = "".join(traceback.format_exception(error))
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "appliance"
     name = f"traceback-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.txt"
-    for folder in (state, Path(tempfile.gettempdir())):
+    for folder in (state_folder(), Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

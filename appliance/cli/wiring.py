@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.cli.globals import Globals
+from appliance.cli.output import plain
 from appliance.cli.progress import make_progress
-from appliance.contract.trouble import CloudTrouble, LabTrouble, Trouble
+from appliance.contract.trouble import CloudTrouble, ConfigTrouble, LabTrouble, NodeTrouble, Trouble
 from appliance.desk.settings import Settings, Target
 
 if TYPE_CHECKING:
     from appliance.desk.cloud import Cloud
+    from appliance.desk.deploy import Deployer
     from appliance.desk.initial import Vendor
+    from appliance.desk.model import Server
     from appliance.desk.progress import Progress
     from appliance.desk.remote import Shell
 
@@ -131,3 +134,54 @@ def lab_start() -> LabStart:
 
     first, second = place.vendor_ports[:2]
     return LabStart((str(place.public),), (vendor(*first), vendor(*second)))
+
+
+def connect_as(of: Settings) -> Callable[[str, Sequence[str]], Shell]:
+    """(address, accepted host keys) -> a shell with the operator's key."""
+    return lambda host, host_keys: connect(host, private_key(of), host_keys)
+
+
+def shell(of: Settings, server: Server) -> Shell:
+    """On a node, by the host keys in its server's labels."""
+    from appliance.desk import hostkeys
+    from appliance.desk.first_contact import address_of
+
+    return connect(address_of(server), private_key(of), hostkeys.accepted(server.labels))
+
+
+def the_node(of: Settings, at: Cloud) -> Server:
+    from appliance.desk.model import Label, Role
+
+    for server in at.servers({Label.ROLE: Role.NODE}):
+        return server
+    raise NodeTrouble(f"{of.name} has no node yet", fix="`appliance deploy` makes it")
+
+
+def deployer(of: Settings, to: Progress) -> Deployer:
+    from appliance.cli.delivery import NodeDelivery, material
+    from appliance.desk.deploy import Deployer
+    from appliance.desk.plan import Wanted
+
+    wanted = Wanted(of, public_key(of))
+    delivery = NodeDelivery(of, material(of), to)
+    return Deployer(wanted, cloud(of, to), connect_as(of), delivery, to)
+
+
+def public_key(of: Settings) -> str:
+    path = of.access.ssh_public_key
+    try:
+        text = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigTrouble(
+            f"the SSH public key {path} cannot be read", why=str(error), fix="correct access.ssh_public_key"
+        ) from error
+    if "PRIVATE KEY" in text or len(text.split()) < 2:
+        raise ConfigTrouble(f"{path} is no OpenSSH public key", fix="correct access.ssh_public_key")
+    return text
+
+
+def with_calls(result: object, at: Cloud) -> dict[str, object]:
+    """A use case's result as data, and the API requests it took."""
+    data = plain(result)
+    assert isinstance(data, dict)
+    return data | {"api_calls": at.calls}

@@ -18,8 +18,8 @@ from appliance.desk.findings import Finding, Level
 from appliance.desk.model import Label
 from appliance.desk.pricing import Bill, node_bill, read_pricing
 from appliance.desk.progress import Progress
-from appliance.desk.secrets import read_secret
-from appliance.desk.settings import SecretRef, Settings
+from appliance.desk.secrets import read_secret, secret_refs
+from appliance.desk.settings import Settings
 
 if TYPE_CHECKING:
     from appliance.desk.cloud import Cloud
@@ -59,17 +59,6 @@ def check(
     with progress.step("Ask the cloud"):
         told, bill = _ask(settings, cloud)
     return Checked((*findings, *told), bill, cloud.calls)
-
-
-def secret_refs(settings: Settings) -> dict[str, SecretRef]:
-    """Where in the file -> reference, for every secret it names."""
-    refs = {"gateway.token": settings.gateway_token}
-    refs |= {f"providers.{provider.name}.key": provider.key for provider in settings.providers}
-    if settings.tls.ca_key:
-        refs["tls.ca_key"] = settings.tls.ca_key
-    if settings.tls.key:
-        refs["tls.key"] = settings.tls.key
-    return refs
 
 
 def check_desk(settings: Settings, environ: Mapping[str, str], now: datetime) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Secrets from where appliance.yaml says they stand. Messages say where and what is wrong, never the value."""
+"""Secrets from where appliance.yaml says they stand. Messages say where and what is amiss, never a value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.contract.trouble import ConfigTrouble
-from appliance.desk.settings import SecretRef
+from appliance.desk.settings import SecretRef, Settings
 
 LARGEST = 64 * 1024  # bytes; a TLS chain's key fits many times
 
@@ -32,6 +32,35 @@ def read_secret(ref: SecretRef, base: Path, environ: Mapping[str, str] = os.envi
             raise trouble(ref, "the variable is not set", f"export {ref.location}=... and run this again")
         return judge(ref, Found(environ[ref.location]))
     return judge(ref, _read_file(ref, base / Path(ref.location).expanduser()))
+
+
+def secret_refs(settings: Settings) -> dict[str, SecretRef]:
+    """Where in appliance.yaml -> reference, for every secret it names."""
+    refs = {"gateway.token": settings.gateway_token}
+    refs |= {f"providers.{provider.name}.key": provider.key for provider in settings.providers}
+    if settings.tls.ca_key:
+        refs["tls.ca_key"] = settings.tls.ca_key
+    if settings.tls.key:
+        refs["tls.key"] = settings.tls.key
+    return refs
+
+
+def read_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """All secrets, by where appliance.yaml names them. Raises one ConfigTrouble for all that are amiss."""
+    found, troubles = {}, []
+    for where, ref in secret_refs(settings).items():
+        try:
+            found[where] = read_secret(ref, settings.path.parent, environ)
+        except ConfigTrouble as amiss:
+            troubles.append((where, amiss))
+    if troubles:
+        count = f"{len(troubles)} secrets" if len(troubles) > 1 else "a secret"
+        raise ConfigTrouble(
+            f"{count} that {settings.path.name} names cannot be used",
+            why="\n".join(f"{where}: {amiss.why}" for where, amiss in troubles),
+            fix="; ".join(dict.fromkeys(amiss.fix for _, amiss in troubles)),
+        )
+    return found
 
 
 def judge(ref: SecretRef, found: Found) -> str:

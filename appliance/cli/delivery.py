@@ -1,0 +1,83 @@
+"""What goes on a node and the proof that it works: push and ask, as a deploy needs them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from appliance.contract import bundle as contract
+from appliance.contract.node_report import NodeReport
+from appliance.contract.trouble import ConfigTrouble
+from appliance.desk import assets, bundle, pki
+from appliance.desk.ask import Answer, Door, ask
+from appliance.desk.bundle import Material
+from appliance.desk.model import Server
+from appliance.desk.progress import Progress
+from appliance.desk.push import PushResult, push
+from appliance.desk.remote import Shell
+from appliance.desk.secrets import read_secrets
+from appliance.desk.settings import Settings, Workload
+
+
+def material(settings: Settings) -> Material:
+    """Read what a bundle is made of. ConfigTrouble names every secret and file that is amiss."""
+    found = read_secrets(settings)
+    secrets = {contract.GATEWAY_TOKEN: found["gateway.token"]}
+    for provider in settings.providers:
+        secrets[contract.PROVIDER + provider.name] = found[f"providers.{provider.name}.key"]
+    tls = settings.tls
+    path = tls.ca_cert or tls.certificate
+    assert path is not None  # config.py has seen to one of them
+    try:
+        pem = path.read_bytes()
+    except OSError as error:
+        raise ConfigTrouble(f"{path} cannot be read", why=error.strerror or str(error)) from error
+    if tls.ca_cert is not None:
+        authority = pki.Authority(found["tls.ca_key"].encode() + b"\n", pem)
+        return Material(assets.templates(), secrets, authority)
+    secrets[contract.TLS_KEY] = found["tls.key"]
+    return Material(assets.templates(), secrets, None, chain=pem)
+
+
+def addresses(server: Server) -> list[str]:
+    """What clients may call the node by, beside its names."""
+    return [address for address in (server.public_ip, server.private_ip) if address]
+
+
+class NodeDelivery:
+    """deploy.Delivery on a real node."""
+
+    def __init__(self, settings: Settings, made_of: Material, progress: Progress) -> None:
+        self.settings = settings
+        self.material = made_of
+        self.progress = progress
+
+    def due(self, report: NodeReport, server: Server) -> str:
+        if report.bundle is None:
+            return "config and secrets"
+        if report.bundle != bundle.wanted(self.settings, self.material).digest:
+            return "config or secrets have changed"
+        if self.material.authority is None:
+            return ""
+        if report.certificate is None:
+            return "it has no certificate"
+        names = [*self.settings.tls.names, *addresses(server)]
+        pem, ca = report.certificate.pem.encode(), self.material.authority.certificate
+        flaw = pki.flaw(pem, ca, names, datetime.now(UTC))
+        return f"its certificate: {flaw}" if flaw else ""
+
+    def deliver(self, shell: Shell, server: Server) -> PushResult:
+        return push(self.settings, self.material, shell, addresses(server), datetime.now(UTC), self.progress)
+
+    def prove(self, server: Server, workload: Workload) -> Answer:
+        return ask(self.door(server), workload.name)
+
+    def door(self, server: Server) -> Door:
+        address = server.public_ip or ""
+        authority = self.material.authority
+        named = self.settings.tls.names if authority is None else ()
+        return Door(
+            address=address,
+            name=named[0] if named else address,
+            ca=authority.certificate if authority else None,
+            token=self.material.secrets[contract.GATEWAY_TOKEN],
+        )

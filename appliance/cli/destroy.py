@@ -1,0 +1,33 @@
+"""`appliance destroy`"""
+
+from __future__ import annotations
+
+import click
+
+from appliance.cli import wiring
+from appliance.cli.ask import confirm
+from appliance.cli.globals import Globals
+from appliance.cli.output import finish
+from appliance.desk.destroy import belongings, destroy, in_words
+from appliance.desk.lock import hold
+
+
+@click.command("destroy")
+@click.option("--break-lock", is_flag=True, help="Take over the lock of a desk that you know to be dead.")
+@click.pass_obj
+def command(said: Globals, break_lock: bool) -> None:
+    """Delete everything at the cloud that this appliance labelled, and nothing else."""
+    progress = wiring.progress(said)
+    settings = wiring.settings(said)
+    cloud = wiring.cloud(settings, progress)
+    if not said.yes:
+        with progress.step("Look at what is there"):
+            what = in_words(belongings(cloud.observe(), settings.name))
+        if what:
+            listed = "".join(f"\n  {thing}" for thing in what)
+            confirm(said, f"Delete for ever, of appliance {settings.name}:{listed}\nDelete")
+    result = destroy(settings.name, cloud, lambda: hold(cloud, settings.name, progress, break_lock), progress)
+    data = {"deleted": result.deleted, "api_calls": result.calls}
+    finish(
+        said.json, data, f"Deleted: {', '.join(result.deleted)}." if result.deleted else "Nothing was there."
+    )

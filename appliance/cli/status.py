@@ -1,0 +1,104 @@
+"""`appliance status`"""
+
+from __future__ import annotations
+
+import click
+
+from appliance.cli import wiring
+from appliance.cli.delivery import material
+from appliance.cli.globals import Globals
+from appliance.cli.output import duration, finish, plain, table
+from appliance.contract.trouble import ExitCode, Trouble
+from appliance.desk import bundle
+from appliance.desk.status import NodeStatus, Status, status
+
+
+@click.command("status")
+@click.pass_obj
+def command(said: Globals) -> int:
+    """Tell how the node, its gateway, providers and certificate are. Exit code 6 when not all is well."""
+    progress = wiring.progress(said)
+    settings = wiring.settings(said)
+    cloud = wiring.cloud(settings, progress)
+    try:
+        wanted = bundle.wanted(settings, material(settings)).digest
+    except Trouble as trouble:
+        progress.warn(f"this desk cannot tell whether the bundle is the right one: {trouble.what}")
+        wanted = None
+    with progress.step("Ask the cloud and the node"):
+        seen = status(settings.name, cloud, lambda server: wiring.shell(settings, server), wanted)
+    finish(said.json, data(seen, cloud.calls), text(seen))
+    return ExitCode.OK if seen.well else ExitCode.UNVERIFIED
+
+
+def data(seen: Status, calls: int) -> dict[str, object]:
+    nodes = []
+    for node in seen.nodes:
+        facts = plain(node)
+        assert isinstance(facts, dict)
+        nodes.append(facts | {"well": node.well, "bundle_differs": node.bundle_differs})
+    return {
+        "ok": seen.well,
+        "appliance": seen.appliance,
+        "nodes": nodes,
+        "newest_snapshot": seen.newest_snapshot,
+        "api_calls": calls,
+    }
+
+
+def text(seen: Status) -> str:
+    if not seen.nodes:
+        snapshot = (
+            f"snapshot {seen.newest_snapshot} is ready" if seen.newest_snapshot else "no snapshot either"
+        )
+        return f"{seen.appliance} has no node ({snapshot}). Next: `appliance deploy`."
+    return "\n\n".join(_node(node, seen.newest_snapshot) for node in seen.nodes)
+
+
+def _node(node: NodeStatus, newest: int | None) -> str:
+    head = f"{node.name}: {'well' if node.well else 'not well'}"
+    rows = [
+        ("server", f"{node.server}, {node.server_type} in {node.location}, {node.address or 'no address'}"),
+        ("snapshot", _snapshot(node, newest)),
+        ("bundle", _bundle(node)),
+        ("gateway", f"{node.gateway}, OpenClaw {node.openclaw or 'unknown'}"),
+        ("router", node.router),
+        ("certificate", _certificate(node)),
+        ("disk", _percent(node.disk_used_percent)),
+        ("memory", _percent(node.memory_used_percent)),
+        (
+            "up since",
+            duration(node.uptime_seconds) + " ago" if node.uptime_seconds is not None else "unknown",
+        ),
+        ("last backup", f"{node.last_backup:%Y-%m-%d %H:%M} UTC" if node.last_backup else "none"),
+        *((check.name, f"{'ok' if check.ok else 'NOT OK'}: {check.detail}") for check in node.checks),
+    ]
+    if node.trouble:
+        rows.append(("trouble", node.trouble.replace("\n", "\n    ")))
+    return f"{head}\n{table(rows)}"
+
+
+def _snapshot(node: NodeStatus, newest: int | None) -> str:
+    name = str(node.snapshot or "unknown")
+    return f"{name} (a newer verified one is there: {newest})" if newest and newest != node.snapshot else name
+
+
+def _bundle(node: NodeStatus) -> str:
+    held = node.bundle[:12] if node.bundle else "none"
+    if node.bundle_wanted is None:
+        return held
+    return (
+        f"{held}, but this desk has {node.bundle_wanted[:12]}: push"
+        if node.bundle_differs
+        else f"{held}, as here"
+    )
+
+
+def _certificate(node: NodeStatus) -> str:
+    if node.certificate_ends is None:
+        return "unknown"
+    return f"until {node.certificate_ends:%Y-%m-%d}, for {', '.join(node.certificate_names)}"
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.0f} % used"
