@@ -104,16 +104,10 @@ class Shell:
 
     def disconnect(self) -> None:
         """Drop the shared connection; the next command makes a new one."""
-        if (self._folder / "c").exists():
-            subprocess.run(
-                ["ssh", *self._options, "-O", "exit", self._target],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=CONNECT_SECONDS,
-                check=False,
-            )
-            (self._folder / "c").unlink(missing_ok=True)
+        control = self._folder / "c"
+        if control.exists():
+            _stream(["ssh", *self._options, "-O", "exit", self._target], None, CONNECT_SECONDS, None)
+            control.unlink(missing_ok=True)
 
     def wait(self, seconds: float, grace: float = 0.0) -> None:
         """Return once a command can be run; raise Unreachable after `seconds`.
@@ -265,14 +259,19 @@ def _stream(
     said: dict[str, list[str]] = {"out": [], "err": []}
     deadline = time.monotonic() + timeout
     # A session of its own: Ctrl-C reaches this process, which then ends ssh in an orderly way.
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE if data is not None else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env={**os.environ, "LC_ALL": "C"},
-    )
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if data is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except FileNotFoundError as error:
+        raise NodeTrouble(
+            "This machine has no `ssh`.", fix="Install OpenSSH's client (Debian: openssh-client)."
+        ) from error
     try:
         _start(_feed, process.stdin, data)
         _start(_read, process.stdout, "out", lines)

@@ -12,11 +12,6 @@ import sys
 import tarfile
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from appliance.contract.bundle import FILES, MANIFEST, SECRETS, Manifest, keyed_digests
 
 
@@ -25,6 +20,9 @@ def report(folder: Path) -> None:
     chain = folder / "chain.pem"
     certificate = None
     if chain.exists():
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+
         leaf = x509.load_pem_x509_certificate(chain.read_bytes())
         pem = leaf.public_bytes(serialization.Encoding.PEM).decode()
         certificate = {
@@ -51,6 +49,11 @@ def report(folder: Path) -> None:
 
 
 def csr(folder: Path) -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "node")])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())

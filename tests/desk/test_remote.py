@@ -179,6 +179,14 @@ def test_no_host_key_means_no_shell() -> None:
         Shell("127.0.0.1", None, [])
 
 
+def test_a_desk_without_ssh_is_told_what_to_install(
+    server: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with server.shell() as without, pytest.raises(NodeTrouble, match="no `ssh`"):
+        without.run(["true"])
+
+
 def test_nothing_stays_behind_when_a_shell_is_closed(server: Sshd) -> None:
     shell = server.shell()
     folder = shell._folder
