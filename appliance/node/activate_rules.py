@@ -1,0 +1,48 @@
+"""What must be restarted when one bundle follows another, and which old bundles may go. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from appliance.contract import bundle
+
+KEPT = 3
+GATEWAY_FILES = frozenset({"openclaw.json"})
+EDGE_FILES = frozenset({"edge.map", bundle.TLS_CHAIN})
+FIREWALL_FILES = frozenset({"nftables-allow.nft"})
+
+
+@dataclass(frozen=True)
+class Steps:
+    """In this order: who may come in, then what they reach."""
+
+    firewall: bool  # reload
+    gateway: bool  # restart: answers in flight end first, new ones wait for it to be ready
+    edge_restart: bool  # its key is read at the start only
+    edge_reload: bool  # breaks no connection
+
+
+def steps(old: bundle.Manifest | None, new: bundle.Manifest, *, gateway_up: bool, edge_up: bool) -> Steps:
+    """`old`: what the running services were given; None when that is not known."""
+    if old is None:
+        return Steps(firewall=True, gateway=True, edge_restart=True, edge_reload=False)
+    files = _changed(old.files, new.files)
+    secrets = _changed(old.secrets, new.secrets)
+    edge_restart = not edge_up or bundle.TLS_KEY in secrets
+    return Steps(
+        firewall=bool(files & FIREWALL_FILES),
+        gateway=not gateway_up or bool(files & GATEWAY_FILES) or bool(secrets - {bundle.TLS_KEY}),
+        edge_restart=edge_restart,
+        edge_reload=not edge_restart and bool(files & EDGE_FILES),
+    )
+
+
+def superfluous(newest_first: Sequence[str], in_force: Collection[str]) -> list[str]:
+    """Bundles to remove: all but those in force and the latest, KEPT in total."""
+    others = [digest for digest in newest_first if digest not in in_force]
+    return others[max(0, KEPT - len(in_force)) :]
+
+
+def _changed(old: dict[str, str], new: dict[str, str]) -> set[str]:
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}

@@ -1,0 +1,84 @@
+"""`appliance-node`: what the desk calls over SSH. Parse, one call, print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from appliance.contract.trouble import Trouble
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        return _dispatch(arguments)
+    except Trouble as trouble:
+        print(trouble, file=sys.stderr)  # noqa: T201
+        return int(trouble.code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="appliance-node", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    host_key = commands.add_parser("host-key", help="this machine's lasting SSH host key")
+    host_key.add_argument("what", choices=["make", "adopt"])
+    csr = commands.add_parser("csr", help="print a request for a certificate; the key stays here")
+    csr.add_argument("--name", action="append", required=True, dest="names")
+    commands.add_parser("certificate", help="install the PEM chain on stdin")
+    commands.add_parser("receive", help="stage and check the bundle on stdin")
+    activate = commands.add_parser("activate", help="put a received bundle in force, or roll back")
+    activate.add_argument("digest")
+    report = commands.add_parser("report", help="this node's account of itself, as JSON")
+    report.add_argument("--json", action="store_true", help="the only way, and the default")
+    commands.add_parser("private-network", help="configure private NICs as the metadata service says")
+    return parser
+
+
+def _dispatch(arguments: argparse.Namespace) -> int:
+    # Imported where they are used: each command is a process of its own.
+    match arguments.command:
+        case "host-key":
+            from appliance.node import host_key
+
+            _say(host_key.make() if arguments.what == "make" else host_key.adopt())
+        case "csr":
+            from appliance.node import tls
+
+            _say(tls.csr(arguments.names))
+        case "certificate":
+            from appliance.node import tls
+
+            _say(tls.install(sys.stdin.buffer.read()))
+        case "receive":
+            from appliance.node import receive
+
+            answer = receive.receive(sys.stdin.buffer)
+            _say(json.dumps(answer))
+            return 0 if answer["ok"] else 1
+        case "activate":
+            from appliance.node import activate
+
+            return 0 if activate.activate(arguments.digest, say=_say) else 1
+        case "report":
+            from appliance.node import report
+
+            _say(report.report().model_dump_json())
+        case "private-network":
+            from appliance.node import private_network
+
+            _say(private_network.configure())
+    return 0
+
+
+def _say(line: str) -> None:
+    """The desk may be gone; the work goes on."""
+    try:
+        print(line.rstrip("\n"), flush=True)  # noqa: T201
+    except OSError:
+        sys.stdout = None  # and no complaint at exit
+
+
+if __name__ == "__main__":
+    sys.exit(main())

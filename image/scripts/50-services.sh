@@ -1,0 +1,18 @@
+#!/bin/bash
+# What starts at boot, and that its units and configs are well formed.
+set -eu
+
+main() {
+    local units=(appliance-first-boot.service appliance-health.service appliance-private-network.service
+        appliance-private-network.timer haproxy.service nftables.service openclaw.service ssh.service
+        systemd-timesyncd.service)
+    systemctl daemon-reload
+    systemctl enable --quiet "${units[@]}"
+    systemd-analyze verify "${units[@]}"
+    nft --check --file /etc/nftables.conf
+    mkdir -p /run/sshd
+    sshd -t
+    echo "${#units[@]} units enabled"
+}
+
+main
