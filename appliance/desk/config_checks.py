@@ -13,11 +13,12 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from appliance.desk import values
-from appliance.desk.config_file import NetworkSection
+from appliance.desk.config_file import NetworkSection, WorkloadSection
 from appliance.desk.settings import ModelRef
 from appliance.desk.yaml_lines import Value, Where
 
 T = TypeVar("T")
+_DEFAULTS = WorkloadSection.model_fields
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -68,11 +69,11 @@ def _workloads(file: dict[str, Value]) -> Iterator[Finding]:
         yield from _failing_over(where, workload, primary, fallback)
         if primary is not None and fallback is not None:
             yield from _independence(where, primary, fallback, providers)
-        window, answer = workload.get("context_window"), workload.get("max_tokens")
+        window = workload.get("context_window", _DEFAULTS["context_window"].default)
+        answer = workload.get("max_tokens", _DEFAULTS["max_tokens"].default)
         if type(window) is int and type(answer) is int and answer >= window:
-            yield Finding(
-                (*where, "max_tokens"), f"{answer} leaves no room for a question in {window}", "fewer"
-            )
+            what = f"{answer} leaves no room for a question in a context window of {window}"
+            yield Finding((*where, "max_tokens"), what, "fewer")
 
 
 def _failing_over(
