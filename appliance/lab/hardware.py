@@ -143,7 +143,8 @@ class Hardware(Protocol):
         The machine goes on with the same content.
         """
 
-    def delete_layer(self, layer: str) -> None: ...
+    def delete_layer(self, layer: str) -> None:
+        """At once, or when the last disk that stands on it goes."""
 
     def create_network(self, network_id: int, ip_range: str, routes: tuple[tuple[str, str], ...]) -> None:
         """Make or update a network; `routes` are (destination, gateway) pairs."""

@@ -32,14 +32,14 @@ class Image(Record):
     status: str = "available"  # creating | available | unavailable
     description: str
     image_size: float | None = None  # GB
-    disk_size: float  # GB
+    disk_size: int  # GB
     created_from: tuple[int, str] | None = None  # server id and name
     bound_to: int | None = None
     os_flavor: str = "debian"
     os_version: str | None = None
     rapid_deploy: bool = False
     architecture: str = "x86"
-    layers: list[str]  # disk layers, lowest first
+    layers: list[str]  # disk layers, lowest first; a snapshot's own is the last
 
 
 class Subnet(BaseModel):
@@ -113,7 +113,7 @@ class Server(Record):
     mac: str
     user_data: str = ""
     ssh_keys: list[str] = []  # public keys
-    disk_size: float  # GB
+    disk_size: int  # GB
     placement_group: int | None = None
     private: list[PrivateNic] = []
     backup_window: str | None = None
@@ -223,7 +223,6 @@ class State(BaseModel):
 
     next_id: int = 1001
     next_address: int = 0
-    layers: set[str] = set()  # of snapshots, kept by the hardware
     ssh_keys: dict[int, SshKey] = {}
     images: dict[int, Image] = {}
     networks: dict[int, Network] = {}

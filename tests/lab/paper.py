@@ -11,7 +11,6 @@ from appliance.lab.hardware import BalancerSpec, HardwareTrouble, MachineSpec, T
 @dataclass
 class PaperMachine:
     spec: MachineSpec
-    layers: tuple[str, ...]
     on: bool = False
     boots: int = 0
     password: str | None = None
@@ -36,7 +35,7 @@ class PaperHardware:
         if missing:
             raise HardwareTrouble(f"no such layers: {missing}")
         self._need_networks(spec)
-        self.machines.setdefault(spec.id, PaperMachine(spec, spec.layers))
+        self.machines.setdefault(spec.id, PaperMachine(spec))
 
     def start(self, spec: MachineSpec) -> None:
         self._enter("start")
@@ -86,16 +85,12 @@ class PaperHardware:
 
     def snapshot(self, machine_id: int, layer: str) -> int:
         self._enter("snapshot")
-        machine = self._machine(machine_id)
-        if layer not in self.layers:
-            self.layers.add(layer)
-            machine.layers = (*machine.layers, layer)
+        self._machine(machine_id)
+        self.layers.add(layer)
         return 1_500_000_000
 
     def delete_layer(self, layer: str) -> None:
         self._enter("delete_layer")
-        if any(layer in m.layers for m in self.machines.values()):
-            raise HardwareTrouble(f"{layer} is in use")
         self.layers.discard(layer)
 
     def create_network(self, network_id: int, ip_range: str, routes: tuple[tuple[str, str], ...]) -> None:

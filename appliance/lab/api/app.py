@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from appliance.lab.api import catalogue_routes, unserved
-from appliance.lab.api.catalogue import add_system_images
+from appliance.lab.api.catalogue import set_system_images
 from appliance.lab.api.core import Lab, Performer
 from appliance.lab.api.errors import ApiError, invalid
 from appliance.lab.api.faults import Fault
@@ -54,9 +54,15 @@ def performers() -> dict[str, Performer]:
     return {command: do for resource in RESOURCES for command, do in resource.performers.items()}
 
 
-def make_lab(store: Store, hardware: Hardware, public: IPv4Network) -> Lab:
-    """`public` is the range that servers' addresses come from."""
-    add_system_images(store.state)
+def make_lab(
+    store: Store,
+    hardware: Hardware,
+    public: IPv4Network,
+    base: Sequence[str] = ("debian-13",),
+    architecture: str = "x86",
+) -> Lab:
+    """`public` is the range that servers' addresses come from, `base` the layers of image debian-13."""
+    set_system_images(store.state, base, architecture)
     return Lab(store, hardware, public, performers())
 
 

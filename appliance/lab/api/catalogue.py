@@ -6,6 +6,7 @@ be plausible, not to be billed by: what something really costs is asked of the r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -190,20 +191,18 @@ def load_balancer_type_view(of: LoadBalancerType) -> dict[str, Any]:
     }
 
 
-def add_system_images(state: State) -> None:
-    """What the lab can boot from the start: its base image."""
+def set_system_images(state: State, layers: Sequence[str], architecture: str) -> None:
+    """What the lab can boot from the start: its base image, of these disk layers."""
     id_ = 310557660
-    state.images.setdefault(
-        id_,
-        Image(
-            id=id_,
-            type="system",
-            name="debian-13",
-            description="Debian 13",
-            disk_size=5,
-            os_version="13",
-            rapid_deploy=True,
-            layers=["debian-13"],
-            created=datetime(2025, 8, 12, tzinfo=UTC),
-        ),
+    state.images[id_] = Image(
+        id=id_,
+        type="system",
+        name="debian-13",
+        description="Debian 13",
+        disk_size=5,
+        os_version="13",
+        rapid_deploy=True,
+        layers=list(layers),
+        architecture=architecture,
+        created=datetime(2025, 8, 12, tzinfo=UTC),
     )

@@ -56,9 +56,9 @@ def delete(lab: Lab, image: Image) -> Answer:
 
 
 def forget(lab: Lab, image: Image) -> None:
-    """The image goes at once, its layers as soon as nothing stands on them."""
-    del lab.state.images[image.id]
-    lab.start(sweep(lab))
+    """The image goes at once; its layer as soon as no disk stands on it, which the hardware knows."""
+    lab.state.images.pop(image.id, None)
+    lab.start(lab.action("delete_layer", args={"layer": image.layers[-1]}, hidden=True))
 
 
 def protect(lab: Lab, image: Image, body: Protect) -> Answer:
@@ -77,19 +77,8 @@ def find(lab: Lab, wanted: int | str, architecture: str) -> Image:
     raise invalid("image", f"image {wanted} not found")
 
 
-def sweep(lab: Lab) -> Action:
-    """A chore that deletes the layers nothing uses any more."""
-    return lab.action("sweep_layers", hidden=True)
-
-
-async def perform_sweep(lab: Lab, action: Action) -> None:
-    """The unused are those with no image and no server on them."""
-    state = lab.state
-    stacks = [i.layers for i in state.images.values()] + [s.layers for s in state.servers.values()]
-    used = {layer for stack in stacks for layer in stack}
-    for layer in sorted(state.layers - used):
-        await lab.do(("layer", 0), lab.hardware.delete_layer, layer)
-        state.layers.discard(layer)
+async def perform_delete_layer(lab: Lab, action: Action) -> None:
+    await lab.do(("layer", 0), lab.hardware.delete_layer, action.args["layer"])
 
 
 IMAGES = Resource(
@@ -107,5 +96,5 @@ IMAGES = Resource(
         "architecture": lambda image, wanted: image.architecture in wanted,
     },
     operations={"change_protection": Operation(protect, Protect)},
-    performers={"sweep_layers": perform_sweep},
+    performers={"delete_layer": perform_delete_layer},
 )

@@ -129,7 +129,7 @@ def refuse_unfit_image(image: Image, kind: ServerType) -> None:
     if image.status != "available":
         raise invalid("image", f"image is {image.status}")
     if image.disk_size > kind.disk:
-        raise invalid("image", f"image needs a disk of {image.disk_size:g} GB, {kind.name} has {kind.disk}")
+        raise invalid("image", f"image needs a disk of {image.disk_size} GB, {kind.name} has {kind.disk}")
 
 
 def _addresses(lab: Lab, wanted: PublicNet, location: str) -> tuple[tuple[PrimaryIp, ...], tuple[str, ...]]:

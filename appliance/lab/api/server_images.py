@@ -53,7 +53,6 @@ def create_image(lab: Lab, server: Server, body: CreateImage) -> Answer:
         layers=[*server.layers, layer],
     )
     lab.state.images[image.id] = image
-    lab.state.layers.add(layer)
     if body.type == "backup":
         _free_a_slot(lab, server)
     action = lab.action("create_image", ("server", server.id), ("image", image.id))
@@ -68,18 +67,14 @@ def _free_a_slot(lab: Lab, server: Server) -> None:
 
 
 async def perform_create_image(lab: Lab, action: Action) -> None:
-    """Afterwards the server's own disk begins anew on top of the layer that was kept."""
     server = lab.state.servers[action.resources[0][1]]
     image = lab.state.images[action.resources[1][1]]
     layer = image.layers[-1]
     try:
         size = await lab.do(("server", server.id), lab.hardware.snapshot, server.id, layer)
     except Exception:
-        lab.state.images.pop(image.id, None)
-        lab.start(images.sweep(lab))
+        images.forget(lab, image)
         raise
-    if layer not in server.layers:
-        server.layers.append(layer)
     image.image_size = round(size / GB, 3)
     image.status = "available"
 
@@ -106,7 +101,6 @@ async def perform_rebuild(lab: Lab, action: Action) -> None:
     await lab.do(on, lab.hardware.delete, server.id)
     await lab.do(on, lab.hardware.create, machine_spec(lab.state, server))
     await perform_start(lab, action)
-    lab.start(images.sweep(lab))
 
 
 OPERATIONS: dict[str, Operation[Server]] = {

@@ -53,7 +53,6 @@ async def perform_delete(lab: Lab, action: Action) -> None:
     server_id = action.resources[0][1]
     await lab.do(("server", server_id), lab.hardware.delete, server_id)
     remove(lab, server_id)
-    lab.start(images.sweep(lab))
 
 
 def remove(lab: Lab, server_id: int) -> None:
@@ -65,7 +64,7 @@ def remove(lab: Lab, server_id: int) -> None:
         if ip.auto_delete:
             del state.primary_ips[ip.id]
     for image in [i for i in state.images.values() if i.bound_to == server_id]:
-        del state.images[image.id]
+        images.forget(lab, image)
     for floating in state.floating_ips.values():
         floating.server = None if floating.server == server_id else floating.server
     for volume in state.volumes.values():

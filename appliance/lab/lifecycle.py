@@ -1,0 +1,323 @@
+"""The lab as a whole: up, down, status. All of them may be run again, whatever was killed half-way."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from appliance.contract.trouble import LabTrouble
+from appliance.lab import base, processes
+from appliance.lab.balancer import Balancers
+from appliance.lab.hardware import HardwareTrouble
+from appliance.lab.machines import NspawnHardware
+from appliance.lab.place import INSTANCES, Place
+from appliance.lab.shell import locked
+from appliance.lab.wires import Wires
+
+UP_SECONDS = 60
+STOP_SECONDS = 10
+ANSWER_SECONDS = 5
+LOG_LINES = 12
+
+# command -> the Debian package that has it
+NEEDED = {
+    "systemd-nspawn": "systemd-container",
+    "nft": "nftables",
+    "haproxy": "haproxy",
+    "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "script": "bsdutils",
+    "setsid": "util-linux",
+    "nsenter": "util-linux",
+    "mount": "mount",
+    "ssh": "openssh-client",
+}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A process and when it began, so that a reused pid is not taken for it."""
+
+    pid: int
+    started: int  # clock ticks since the host's boot, proc(5) stat field 22
+
+
+@dataclass(frozen=True)
+class Machine:
+    name: str
+    status: str
+    server_type: str
+    public_ip: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    up: bool
+    problem: str | None  # why it is not, though something of it is there
+    endpoint: str
+    folder: Path
+    log: Path
+    pid: int | None
+    machines: tuple[Machine, ...]
+    vendors: tuple[tuple[str, str], ...]  # name, base URL as machines see it
+
+
+def assemble(place: Place) -> tuple[NspawnHardware, Balancers]:
+    balancers = Balancers(place)
+    return NspawnHardware(place, Wires(place), balancers), balancers
+
+
+def up(place: Place, say: Say = lambda _: None) -> bool:
+    """Bring the lab up, or repair it. False when it was up already. Raises LabTrouble."""
+    refuse_if_unable(place)
+    with locked(place.root / f"lab{place.instance}.lock"):
+        daemon = find(place)
+        if daemon and _answers(place):
+            return False
+        if daemon:
+            say("the daemon does not answer: starting it anew")
+            _stop(daemon)
+        for folder in (place.folder, place.folder / "log", place.cache):
+            folder.mkdir(parents=True, exist_ok=True)
+        place.folder.chmod(0o700)
+        _make_token(place)
+        try:
+            base.ensure(place, say)
+        except HardwareTrouble as e:
+            raise LabTrouble(
+                "The base image could not be made",
+                why=str(e),
+                fix="see that this host reaches a Debian mirror (apt-get update), then run it again",
+            ) from e
+        say("starting the daemon")
+        _start(place)
+    return True
+
+
+def down(place: Place, *, purge: bool = False, say: Say = lambda _: None) -> bool:
+    """Leave nothing: processes, namespaces, mounts, rules, files. False when there was nothing.
+
+    `purge` also removes the caches that labs share. Raises LabTrouble.
+    """
+    _refuse_unless_root()
+    lock = place.root / f"lab{place.instance}.lock"
+    if not place.root.exists():
+        return False
+    with locked(lock):
+        found = place.folder.exists()
+        if daemon := find(place):
+            say("stopping the daemon")
+            _stop(daemon)
+        say("removing machines and wires")
+        hardware, balancers = assemble(place)
+        try:
+            balancers.wipe()
+            hardware.wipe()
+        except HardwareTrouble as e:
+            raise LabTrouble(
+                "Something of the lab could not be removed", why=str(e), fix="run `appliance lab down` again"
+            ) from e
+        shutil.rmtree(place.folder, ignore_errors=True)
+        if purge:
+            _purge(place)
+        lock.unlink(missing_ok=True)
+    if not any(place.root.iterdir()):
+        place.root.rmdir()
+    return found
+
+
+def _purge(place: Place) -> None:
+    others = sorted(p.name for p in place.root.glob("lab*") if p.is_dir())
+    if others:
+        raise LabTrouble(
+            "The caches were kept",
+            why=f"other labs stand on them: {', '.join(others)}",
+            fix="bring those down first",
+        )
+    shutil.rmtree(place.cache, ignore_errors=True)
+
+
+def status(place: Place) -> Status:
+    daemon = find(place)
+    problem: str | None = None
+    machines: tuple[Machine, ...] = ()
+    if daemon is None and place.folder.exists():
+        problem = "the daemon is not running; `appliance lab up` repairs, `appliance lab down` cleans up"
+    elif daemon is not None:
+        try:
+            machines = tuple(_machines(place))
+        except (requests.RequestException, OSError) as e:
+            problem = f"the daemon does not answer ({type(e).__name__}); `appliance lab up` repairs"
+    vendors = tuple((n, f"http://{place.host_ip}:{port}/v1") for n, port in place.vendor_ports)
+    return Status(
+        up=daemon is not None and problem is None,
+        problem=problem,
+        endpoint=place.api_endpoint,
+        folder=place.folder,
+        log=log_file(place),
+        pid=daemon.pid if daemon else None,
+        machines=machines,
+        vendors=vendors,
+    )
+
+
+def environment(place: Place) -> dict[str, str]:
+    """What points clients of the API at this lab. Raises LabTrouble when it is not up."""
+    if find(place) is None:
+        raise LabTrouble("The lab is not up", fix="appliance lab up")
+    token = place.token_file.read_text().strip()
+    return {
+        "HCLOUD_ENDPOINT": place.api_endpoint,
+        "HCLOUD_ENDPOINT_HETZNER": place.api_endpoint,  # Storage Boxes: answered 501, not by the real API
+        "HCLOUD_TOKEN": token,
+    }
+
+
+def refuse_if_unable(place: Place) -> None:
+    """Everything that is missing in one message. Raises LabTrouble."""
+    if sys.platform != "linux":
+        raise LabTrouble(
+            "The lab needs Linux",
+            why=f"its machines are Linux containers, and this is {sys.platform}",
+            fix="run it on a Linux machine; all else works from here against Hetzner",
+        )
+    _refuse_unless_root()
+    if not 0 <= place.instance < INSTANCES:
+        raise LabTrouble(f"APPLIANCE_LAB_INSTANCE must be 0 to {INSTANCES - 1}, not {place.instance}")
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    missing = [command for command in NEEDED if shutil.which(command, path=path) is None]
+    if missing:
+        packages = sorted({NEEDED[command] for command in missing})
+        raise LabTrouble(
+            "This host lacks what the lab is made of",
+            why=f"not found: {', '.join(missing)}",
+            fix=f"apt-get install --no-install-recommends {' '.join(packages)}",
+        )
+
+
+def _refuse_unless_root() -> None:
+    if os.geteuid() != 0:
+        raise LabTrouble(
+            "The lab needs root", why="it makes namespaces, mounts and containers", fix="run it with sudo"
+        )
+
+
+def log_file(place: Place) -> Path:
+    return place.folder / "log" / "daemon.log"
+
+
+# The daemon's process
+
+
+def start_time(pid: int) -> int:
+    """Raises OSError when there is no such process."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def find(place: Place) -> Daemon | None:
+    """The daemon of this lab, if it runs."""
+    try:
+        said = json.loads((place.folder / "daemon.json").read_text())
+        daemon = Daemon(int(said["pid"]), int(said["started"]))
+        alive = start_time(daemon.pid) == daemon.started and bool(processes.command_line(daemon.pid))
+    except (OSError, ValueError, KeyError):
+        return None
+    return daemon if alive else None
+
+
+def _start(place: Place) -> None:
+    log = log_file(place)
+    environment = {
+        **os.environ,
+        "APPLIANCE_LAB_DIR": str(place.root),
+        "APPLIANCE_LAB_INSTANCE": str(place.instance),
+    }
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "appliance.lab.daemon"],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd="/",
+            env=environment,
+            start_new_session=True,  # it outlives this command and its terminal
+        )
+    until = time.monotonic() + UP_SECONDS
+    while not _answers(place):
+        died = process.poll() is not None
+        if died or time.monotonic() > until:
+            if not died:
+                process.kill()
+                process.wait()
+            raise LabTrouble(
+                "The lab's daemon ended" if died else f"The lab's daemon did not answer in {UP_SECONDS} s",
+                why=_tail(log),
+                fix=f"see {log}; `appliance lab down` and `up` begin anew",
+            )
+        time.sleep(0.05)
+
+
+def _stop(daemon: Daemon) -> None:
+    """SIGTERM, then SIGKILL; gone when this returns. Machines are not its children and go on."""
+    handle = os.pidfd_open(daemon.pid)
+    os.close(handle)
+    os.kill(daemon.pid, 15)
+    until = time.monotonic() + STOP_SECONDS
+    while processes.command_line(daemon.pid):
+        if time.monotonic() > until:
+            processes.kill([daemon.pid])
+            return
+        time.sleep(0.02)
+
+
+def _answers(place: Place) -> bool:
+    try:
+        return _get(place, "/locations").status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def _machines(place: Place) -> list[Machine]:
+    found = []
+    for server in _get(place, "/servers?per_page=50").json()["servers"]:
+        ipv4: dict[str, str] | None = server["public_net"]["ipv4"]
+        kind = server["server_type"]["name"]
+        found.append(Machine(server["name"], server["status"], kind, ipv4["ip"] if ipv4 else None))
+    return found
+
+
+def _get(place: Place, path: str) -> requests.Response:
+    headers = {"Authorization": f"Bearer {place.token_file.read_text().strip()}"}
+    session = requests.Session()
+    session.trust_env = False  # no proxy between this host and itself
+    return session.get(f"{place.api_endpoint}{path}", headers=headers, timeout=ANSWER_SECONDS)
+
+
+def _make_token(place: Place) -> None:
+    if place.token_file.exists():
+        return
+    new = place.token_file.with_suffix(".new")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as f:
+        f.write(secrets.token_hex(32) + "\n")  # 64 characters, as at Hetzner
+    new.rename(place.token_file)
+
+
+def _tail(log: Path) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+    except OSError:
+        return "it wrote no log"
