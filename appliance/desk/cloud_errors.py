@@ -35,7 +35,7 @@ _FIXES = {
     "invalid_input": "correct appliance.yaml; appliance check tells more",
     "uniqueness_error": "rename or delete the other one, or choose another name in appliance.yaml",
     "not_found": "it was deleted meanwhile: run the command again",
-    "501": "this is the lab: it does not know this call",
+    "not_implemented": "the lab does not serve this call: use Hetzner for it",
 }
 _UNCLEAR_FIX = f"see {STATUS_PAGE}; run the same command again, it carries on where it stopped"
 

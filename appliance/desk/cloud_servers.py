@@ -98,8 +98,10 @@ class ServerCalls(Calls):
 
     def shut_down(self, server_id: int, seconds: float) -> None:
         """Ask it to go off; after `seconds`, pull the plug. Return once it is off."""
-        self._act(server_id, "shutdown")
+        if self._get(server_id)["status"] == "off":
+            return
         try:
+            self._act(server_id, "shutdown")
             self._until_off(server_id, seconds)
         except CloudTrouble:
             self.power_off(server_id)
