@@ -1,7 +1,7 @@
 """Disks of the lab's machines: overlay mounts of read-only layers and a folder of the machine's own.
 
     layers/<name>             a layer; layers/<name>.json tells the layers below it
-    machines/<id>/disk.json   the layers a machine stands on
+    machines/<id>/disk.json   the layers a machine stands on, and whether it was made from a base image
     machines/<id>/upper       what it wrote since;  work, root: the overlay's own, the mount
 
 A snapshot of a machine that is off renames its `upper`, at once; of a running one it copies it (as a disk
@@ -15,13 +15,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from appliance.lab.base import layer_path
 from appliance.lab.hardware import HardwareTrouble
 from appliance.lab.place import Place
 from appliance.lab.shell import attempt, run
+
+NSPAWN_LOCKS = Path("/run/systemd/nspawn/locks")  # one a mounted root; nspawn leaves it behind
+
+
+@dataclass(frozen=True)
+class Disk:
+    layers: tuple[str, ...]  # lowest first
+    from_base: bool
 
 
 class Disks:
@@ -36,36 +45,43 @@ class Disks:
     def root(self, machine_id: int) -> Path:
         return self.folder(machine_id) / "root"
 
-    def create(self, machine_id: int, layers: Iterable[str]) -> None:
+    def create(self, machine_id: int, layers: Sequence[str]) -> None:
         """Raises HardwareTrouble when a layer is missing. A disk that is there stays as it is."""
-        folder = self.folder(machine_id)
-        if (folder / "disk.json").exists():
+        if self.exists(machine_id):
             return
+        folder = self.folder(machine_id)
         stack = self._stack(layers)
         for name in ("upper", "work", "root"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        _write(folder / "disk.json", stack)
+        from_base = not (self.layers / f"{layers[-1]}.json").exists()
+        _write(folder / "disk.json", Disk(tuple(stack), from_base))
 
     def exists(self, machine_id: int) -> bool:
         return (self.folder(machine_id) / "disk.json").exists()
 
-    def layers_of(self, machine_id: int) -> list[str]:
+    def disk(self, machine_id: int) -> Disk:
         try:
-            return [str(name) for name in json.loads((self.folder(machine_id) / "disk.json").read_text())]
+            known = json.loads((self.folder(machine_id) / "disk.json").read_text())
         except FileNotFoundError:
             raise HardwareTrouble(f"machine {machine_id} has no disk") from None
+        return Disk(tuple(known["layers"]), bool(known["from_base"]))
 
     def mount(self, machine_id: int) -> Path:
         self.unmount(machine_id)
         folder = self.folder(machine_id)
-        lower = ":".join(str(layer_path(self.place, name)) for name in reversed(self.layers_of(machine_id)))
+        layers = reversed(self.disk(machine_id).layers)
+        lower = ":".join(str(layer_path(self.place, name)) for name in layers)
         options = f"lowerdir={lower},upperdir={folder / 'upper'},workdir={folder / 'work'}"
         options += ",redirect_dir=on,volatile"
         run(["mount", "-t", "overlay", "overlay", "-o", options, str(self.root(machine_id))])
         return self.root(machine_id)
 
     def unmount(self, machine_id: int) -> None:
-        _unmount(self.root(machine_id))
+        root = self.root(machine_id)
+        if os.path.ismount(root):
+            told = root.stat()
+            (NSPAWN_LOCKS / f"inode-{told.st_dev}:{told.st_ino}").unlink(missing_ok=True)
+            _unmount(root)
         work = self.folder(machine_id) / "work"
         # Also removes the mark by which the kernel refuses a volatile overlay that was mounted before.
         shutil.rmtree(work, ignore_errors=True)
@@ -75,10 +91,11 @@ class Disks:
     def snapshot(self, machine_id: int, layer: str, *, running: bool) -> int:
         """Bytes of the new layer. Repeated after a crash it carries on where it was."""
         folder, kept = self.folder(machine_id), self.layers / layer
-        stack = self.layers_of(machine_id)
+        disk = self.disk(machine_id)
         self.layers.mkdir(parents=True, exist_ok=True)
         if not kept.exists():
-            _write(self.layers / f"{layer}.json", [name for name in stack if name != layer])
+            below = tuple(name for name in disk.layers if name != layer)
+            _write(self.layers / f"{layer}.json", Disk(below, from_base=False))
             if running:
                 new = self.layers / f"{layer}.new"
                 shutil.rmtree(new, ignore_errors=True)
@@ -89,7 +106,7 @@ class Disks:
                 return _size(kept)
             self.unmount(machine_id)
             # First the promise, then the deed: a crash between them is mended by the next call.
-            _write(folder / "disk.json", [*stack, layer] if layer not in stack else stack)
+            _write(folder / "disk.json", Disk((*below, layer), disk.from_base))
             (folder / "upper").rename(kept)
         (folder / "upper").mkdir(exist_ok=True)
         return _size(kept)
@@ -117,7 +134,7 @@ class Disks:
     def _used(self, marked: set[str]) -> set[str]:
         used: set[str] = set()
         for path in [*self.machines.glob("*/disk.json"), *self.layers.glob("*.json")]:
-            used |= set(json.loads(path.read_text()))
+            used |= set(json.loads(path.read_text())["layers"])
         return used
 
     def wipe(self) -> None:
@@ -127,16 +144,17 @@ class Disks:
         for folder in (self.machines, self.layers):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _stack(self, layers: Iterable[str]) -> list[str]:
-        """`layers` with all that each of them stands on, lowest first."""
-        stack: list[str] = []
-        for name in layers:
-            below = self.layers / f"{name}.json"
-            under = [str(n) for n in json.loads(below.read_text())] if below.exists() else []
-            for layer in (*under, name):
-                layer_path(self.place, layer)
-                if layer not in stack:
-                    stack.append(layer)
+    def _stack(self, layers: Sequence[str]) -> list[str]:
+        """What a machine of `layers` stands on, lowest first.
+
+        A snapshot's layer knows what is below it; others named with it may be earlier copies of the same
+        disk, in which files are that it deleted since.
+        """
+        top = layers[-1]
+        below = self.layers / f"{top}.json"
+        stack = [*json.loads(below.read_text())["layers"], top] if below.exists() else list(layers)
+        for layer in stack:
+            layer_path(self.place, layer)
         return stack
 
 
@@ -148,13 +166,13 @@ def mounts_below(folder: Path) -> list[Path]:
 
 
 def _unmount(point: Path) -> None:
-    if os.path.ismount(point) and attempt(["umount", str(point)]).returncode:
+    if attempt(["umount", str(point)]).returncode:
         run(["umount", "--lazy", str(point)])
 
 
-def _write(path: Path, names: Iterable[str]) -> None:
+def _write(path: Path, disk: Disk) -> None:
     new = path.with_name(f"{path.name}.new")
-    new.write_text(json.dumps(list(names)))
+    new.write_text(json.dumps(asdict(disk)))
     new.rename(path)
 
 

@@ -190,8 +190,7 @@ class NspawnHardware:
 
     def _write_boot(self, spec: MachineSpec) -> None:
         folder = self.disks.folder(spec.id)
-        lent = not any((self.disks.layers / f"{name}.json").exists() for name in spec.layers)
-        nspawn = shlex.join(self._nspawn(spec, lent=lent))
+        nspawn = shlex.join(self._nspawn(spec))
         again = self.wires.reset_script(spec)
         new = folder / "boot.new"
         new.write_text(
@@ -202,7 +201,7 @@ class NspawnHardware:
         new.chmod(stat.S_IRWXU)
         new.rename(folder / "boot")  # the one that runs reads the old file on; the next round takes the new
 
-    def _nspawn(self, spec: MachineSpec, *, lent: bool) -> list[str]:
+    def _nspawn(self, spec: MachineSpec) -> list[str]:
         name = self.wires.server_namespace(spec.id)
         host_cores = sorted(os.sched_getaffinity(0))
         cores = {host_cores[(spec.id * spec.cores + n) % len(host_cores)] for n in range(spec.cores)}
@@ -223,7 +222,7 @@ class NspawnHardware:
             options.append(f"--property=MemoryMax={int(spec.memory_gb * 1024)}M")
         else:
             options.append("--keep-unit")
-        if lent:
+        if self.disks.disk(spec.id).from_base:
             cache = self.place.cache / "packages"
             cache.mkdir(parents=True, exist_ok=True)
             options.append(f"--bind={cache}:{base.LENT}")

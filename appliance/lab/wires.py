@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address
@@ -32,6 +33,7 @@ PRIVATE_MTU = 1450
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 # Beside no lab in particular: the host's own setting, while any lab stands.
 FORWARD_BEFORE = Path("/run/appliance-lab.ip_forward")
+FORWARD_LOCK = FORWARD  # a lock file that is there anyway
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ class Wires:
         )
         run(["nft", "-f", "-"], packet_filter.host_table(self.place))
         self._nft(packet_filter.router_table(self.place))
-        with locked(FORWARD_BEFORE.with_suffix(".lock")):
+        for file in self._folder.glob("*.json"):
+            self.create_network(self._network(int(file.stem)))
+        with locked(FORWARD_LOCK):
             if not FORWARD_BEFORE.exists():
                 FORWARD_BEFORE.write_text(FORWARD.read_text())
             FORWARD.write_text("1")
@@ -91,12 +95,12 @@ class Wires:
             # A namespace lives on while a dying process holds it, so its wire may still be here.
             attempt(["ip", "link", "delete", f"{self.router}h"])
         run(["nft", "-f", "-"], f"add table ip {self.router}\ndelete table ip {self.router}\n")
-        with locked(FORWARD_BEFORE.with_suffix(".lock")):
+        with locked(FORWARD_LOCK):
             others = [n for n in _all_namespaces() if re.fullmatch(r"alab\d+", n)]
             if FORWARD_BEFORE.exists() and not others:
                 FORWARD.write_text(FORWARD_BEFORE.read_text())
                 FORWARD_BEFORE.unlink()
-                FORWARD_BEFORE.with_suffix(".lock").unlink()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     # -- servers
 
@@ -206,6 +210,8 @@ class Wires:
         self._namespace(name)
         nics = _links(name)
         if "eth0" not in nics:
+            # A namespace that a dying process held may have kept the other end of the former wire.
+            attempt(["ip", "-netns", self.router, "link", "delete", end])
             address = f"address {mac} " if mac else ""
             _batch(None, f"link add {end} netns {self.router} type veth peer name eth0 {address}netns {name}")
         _batch(self.router, f"address replace {GATEWAY}/32 dev {end}", f"link set {end} up")
