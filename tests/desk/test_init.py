@@ -1,0 +1,134 @@
+"""A first appliance.yaml is valid, tells of every key, and comes with secrets that only their owner reads."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+
+from appliance.contract.trouble import ConfigTrouble
+from appliance.desk import pki
+from appliance.desk.config import BadConfig, read
+from appliance.desk.config_file import json_schema
+from appliance.desk.init import begin
+from appliance.desk.initial import ANYONE, HETZNER_VENDORS, SSH_PLACEHOLDER, Start, render
+from appliance.desk.secrets import read_secret
+from appliance.desk.settings import Target
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+START = Start(
+    name="office",
+    target=Target.HETZNER,
+    location="fsn1",
+    server_type="cx23",
+    bake_server_type="cx23",
+    ssh_public_key="secrets/ssh.pub",
+    ssh_sources=("198.51.101.7/32",),
+    api_sources=ANYONE,
+    vendors=HETZNER_VENDORS,
+)
+
+
+def test_what_init_writes_is_valid_and_means_what_was_asked(tmp_path: Path) -> None:
+    begin(tmp_path / "appliance.yaml", START, NOW)
+    settings = read(tmp_path / "appliance.yaml").settings
+    assert (settings.name, settings.target, settings.server_type) == ("office", Target.HETZNER, "cx23")
+    assert settings.access.ssh_public_key.exists()
+    authority = pki.Authority(
+        read_secret(settings.tls.ca_key, tmp_path).encode() if settings.tls.ca_key else b"",
+        settings.tls.ca_cert.read_bytes() if settings.tls.ca_cert else b"",
+    )
+    pki.read_authority(authority)
+    assert len(read_secret(settings.gateway_token, tmp_path)) >= 40
+
+
+def test_only_who_may_reach_ssh_is_left_to_the_operator(tmp_path: Path) -> None:
+    path = tmp_path / "appliance.yaml"
+    path.write_text(render(Start(**{**vars(START), "ssh_sources": SSH_PLACEHOLDER})))
+    with pytest.raises(BadConfig) as caught:
+        read(path)
+    assert [problem.path for problem in caught.value.problems] == ["access.ssh[0]"]
+
+
+def keys_of(schema: dict[str, Any], root: dict[str, Any]) -> set[str]:
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    found = set(schema.get("properties", {}))
+    inner = [*schema.get("properties", {}).values(), schema.get("additionalProperties")]
+    return found.union(*(keys_of(part, root) for part in inner if isinstance(part, dict)))
+
+
+def test_every_key_of_the_schema_is_written_or_told_in_the_comments() -> None:
+    schema = json_schema()
+    text = render(START)
+    missing = {key for key in keys_of(schema, schema) if not re.search(rf"^[ #]*{key}\b", text, re.M)}
+    assert missing == set()
+
+
+def test_every_section_of_the_file_has_a_comment() -> None:
+    lines = render(START).splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r"[a-z_]+:", line):
+            near = lines[max(0, number - 1) : number + 2]
+            assert any(part.lstrip().startswith("#") for part in near), line
+
+
+def test_an_editor_finds_the_schema_and_agrees_with_the_file(tmp_path: Path) -> None:
+    begin(tmp_path / "appliance.yaml", START, NOW)
+    text = (tmp_path / "appliance.yaml").read_text()
+    named = re.match(r"# yaml-language-server: \$schema=\./(\S+)\n", text)
+    assert named
+    schema = json.loads((tmp_path / named[1]).read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load(text), schema)
+
+
+def test_secrets_are_for_their_owner_only(tmp_path: Path) -> None:
+    begin(tmp_path / "appliance.yaml", START, NOW)
+    folder = tmp_path / "secrets"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for name in ("gateway-token", "ca.key", "ssh"):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+    assert (folder / ".gitignore").read_text() == "*\n"
+
+
+def test_the_ssh_pair_belongs_together_and_is_openssh(tmp_path: Path) -> None:
+    begin(tmp_path / "appliance.yaml", START, NOW)
+    private = serialization.load_ssh_private_key((tmp_path / "secrets/ssh").read_bytes(), None)
+    public = serialization.load_ssh_public_key((tmp_path / "secrets/ssh.pub").read_bytes())
+    form = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    assert private.public_key().public_bytes(*form) == public.public_bytes(*form)
+
+
+def test_an_edited_file_is_never_overwritten_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "appliance.yaml"
+    path.write_text("mine\n")
+    with pytest.raises(ConfigTrouble, match="is there already"):
+        begin(path, START, NOW)
+    assert path.read_text() == "mine\n"
+    assert not (tmp_path / "secrets").exists()
+
+
+def test_force_overwrites_the_file_but_no_secret(tmp_path: Path) -> None:
+    path = tmp_path / "appliance.yaml"
+    begin(path, START, NOW)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "secrets").iterdir()}
+    begin(path, Start(**{**vars(START), "name": "other"}), NOW, force=True)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "secrets").iterdir()} == before
+    assert read(path).settings.name == "other"
+
+
+def test_two_appliances_share_no_secret(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        begin(tmp_path / name / "appliance.yaml", START, NOW)
+    for name in ("gateway-token", "ca.key", "ssh"):
+        assert (tmp_path / "a/secrets" / name).read_bytes() != (tmp_path / "b/secrets" / name).read_bytes()
