@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from appliance.cli import wiring
-from appliance.cli.ask import confirm
+from appliance.cli.ask import confirm, must_be_askable
 from appliance.cli.globals import Globals
 from appliance.cli.output import finish
 from appliance.desk.destroy import belongings, destroy, in_words
@@ -19,6 +19,7 @@ def command(said: Globals, break_lock: bool) -> None:
     """Delete everything at the cloud that this appliance labelled, and nothing else."""
     progress = wiring.progress(said)
     settings = wiring.settings(said)
+    must_be_askable(said, f"delete everything of appliance {settings.name}")
     cloud = wiring.cloud(settings, progress)
     if not said.yes:
         with progress.step("Look at what is there"):
