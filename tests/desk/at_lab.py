@@ -16,8 +16,8 @@ NAME = "office"
 
 
 def cloud_at(api: LabApi, name: str = NAME, *, timeout: float = 5.0, **how: Any) -> Cloud:
-    """Waits are a tenth as long as they say, so that tests are quick; the bounds stay what they are."""
-    how.setdefault("pause", lambda seconds: time.sleep(seconds / 10))
+    """Waits are a fiftieth as long as they say, so that tests are quick; the bounds stay what they are."""
+    how.setdefault("pause", lambda seconds: time.sleep(seconds / 50))
     return Cloud(api.endpoint, api.token, name, timeout=timeout, **how)
 
 
