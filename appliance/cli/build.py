@@ -11,7 +11,10 @@ from appliance.cli.globals import Globals
 from appliance.cli.output import duration, finish, state_folder
 from appliance.desk.assets import bake_files
 from appliance.desk.bake import BakeResult, Bakery, bake
+from appliance.desk.cloud import Cloud
 from appliance.desk.lock import hold
+from appliance.desk.progress import Progress
+from appliance.desk.settings import Settings
 
 
 @click.command("build")
@@ -24,12 +27,24 @@ def command(said: Globals, force: bool, keep: bool, break_lock: bool) -> None:
     progress = wiring.progress(said)
     settings = wiring.settings(said)
     cloud = wiring.cloud(settings, progress)
+    result = perform(settings, cloud, progress, force=force, keep=keep, break_lock=break_lock)
+    finish(said.json, wiring.with_calls(result, cloud), text(result))
+
+
+def perform(
+    settings: Settings,
+    cloud: Cloud,
+    progress: Progress,
+    *,
+    force: bool = False,
+    keep: bool = False,
+    break_lock: bool = False,
+) -> BakeResult:
     now = datetime.now(UTC)
     log = state_folder() / f"build-{settings.name}-{now:%Y%m%dT%H%M%S}.log"
     bakery = Bakery(settings, cloud, wiring.connect, progress, bake_files(), log)
     with hold(cloud, settings.name, progress, break_lock):
-        result = bake(bakery, force=force, keep=keep, now=now)
-    finish(said.json, wiring.with_calls(result, cloud), text(result))
+        return bake(bakery, force=force, keep=keep, now=now)
 
 
 def text(result: BakeResult) -> str:
