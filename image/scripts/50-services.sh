@@ -8,7 +8,7 @@ main() {
         systemd-timesyncd.service)
     systemctl daemon-reload
     systemctl enable --quiet "${units[@]}"
-    systemd-analyze verify "${units[@]}"
+    systemd-analyze verify --man=no "${units[@]}"
     nft --check --file /etc/nftables.conf
     mkdir -p /run/sshd
     sshd -t
