@@ -180,7 +180,7 @@ def environment(place: Place) -> dict[str, str]:
     token = place.token_file.read_text().strip()
     return {
         "HCLOUD_ENDPOINT": place.api_endpoint,
-        "HCLOUD_ENDPOINT_HETZNER": place.api_endpoint,  # Storage Boxes: answered 501, not by the real API
+        "HETZNER_ENDPOINT": place.api_endpoint,  # Storage Boxes: answered 501 here, not by the real API
         "HCLOUD_TOKEN": token,
     }
 

@@ -13,14 +13,17 @@ from typing import Any
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from appliance.lab.api import catalogue_routes, unserved
+from appliance.lab.api import catalogue_routes, network_members, unserved
 from appliance.lab.api.catalogue import set_system_images
+from appliance.lab.api.certificates import CERTIFICATES
 from appliance.lab.api.core import Lab, Performer
 from appliance.lab.api.errors import ApiError, invalid
 from appliance.lab.api.faults import Fault
 from appliance.lab.api.firewalls import FIREWALLS
+from appliance.lab.api.floating_ips import FLOATING_IPS
 from appliance.lab.api.images import IMAGES
 from appliance.lab.api.limits import Bucket
+from appliance.lab.api.load_balancers import LOAD_BALANCERS
 from appliance.lab.api.networks import NETWORKS
 from appliance.lab.api.placement_groups import PLACEMENT_GROUPS
 from appliance.lab.api.primary_ips import PRIMARY_IPS
@@ -28,6 +31,7 @@ from appliance.lab.api.resource import LAB, Resource, list_actions
 from appliance.lab.api.servers import SERVERS
 from appliance.lab.api.ssh_keys import SSH_KEYS
 from appliance.lab.api.views import action_view
+from appliance.lab.api.volumes import VOLUMES
 from appliance.lab.api.watch import watch
 from appliance.lab.hardware import Hardware
 from appliance.lab.state import Store
@@ -42,6 +46,10 @@ RESOURCES: tuple[Resource[Any], ...] = (
     PLACEMENT_GROUPS,
     PRIMARY_IPS,
     SERVERS,
+    FLOATING_IPS,
+    VOLUMES,
+    CERTIFICATES,
+    LOAD_BALANCERS,
 )
 FAULTS = "/_lab/faults"
 TOKEN = web.AppKey("token", str)
@@ -72,6 +80,7 @@ def make_app(lab: Lab, token: str, bucket: Bucket | None = None) -> web.Applicat
     for resource in RESOURCES:
         app.add_routes(resource.routes())
     app.add_routes(catalogue_routes.routes())
+    app.add_routes(network_members.routes())
     app.add_routes(
         [
             web.get("/v1/actions", _actions),

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from appliance.lab.api.errors import ApiError
 from appliance.lab.api.faults import Faults
-from appliance.lab.hardware import Hardware, HardwareTrouble, TargetHealth
+from appliance.lab.hardware import BalancerSpec, Hardware, HardwareTrouble, TargetHealth
 from appliance.lab.records import Action, ActionError, State, now
 from appliance.lab.state import Store
 
@@ -41,6 +41,7 @@ class Lab:
     performers: Mapping[str, Performer]
     faults: Faults = field(default_factory=Faults)
     health: dict[int, dict[tuple[str, int], TargetHealth]] = field(default_factory=dict)  # by load balancer
+    balancers: dict[int, BalancerSpec] = field(default_factory=dict)  # as last told to the hardware
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "hardware"))
     _locks: dict[Ref, asyncio.Lock] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -96,6 +97,13 @@ class Lab:
             if action.status == "running" and ref in action.holds:
                 return action
         return None
+
+    def under_way(self, command: str, *refs: Ref) -> bool:
+        """Whether such an action of all these objects is running."""
+        return any(
+            a.status == "running" and a.command == command and all(ref in a.resources for ref in refs)
+            for a in self.state.actions.values()
+        )
 
     def refuse_if_locked(self, ref: Ref) -> None:
         if holder := self.holder(ref):

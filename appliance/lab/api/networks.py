@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from appliance.lab.api.addresses import gateway, private_ips
 from appliance.lab.api.catalogue import ZONES
-from appliance.lab.api.core import Lab, Ref
+from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, beyond_the_lab, invalid
 from appliance.lab.api.resource import Answer, Body, Operation, Protect, Rename, Resource
 from appliance.lab.api.views import action_view, time
@@ -194,17 +194,6 @@ def protect(lab: Lab, network: Network, body: Protect) -> Answer:
     if body.delete is not None:
         network.protected = body.delete
     return 201, {"action": action_view(lab.finished("change_protection", ("network", network.id)))}
-
-
-async def members(lab: Lab, network: Network) -> list[Ref]:
-    """What is attached."""
-    servers: list[Ref] = [
-        ("server", s.id) for s in lab.state.servers.values() if _is_in(s.private, network.id)
-    ]
-    balancers: list[Ref] = [
-        ("load_balancer", b.id) for b in lab.state.load_balancers.values() if _is_in(b.private, network.id)
-    ]
-    return servers + balancers
 
 
 async def perform_lay(lab: Lab, action: Action) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 from appliance.lab.api.addresses import new_mac, new_private_ip, private_ips
+from appliance.lab.api.balancers import perform_apply
 from appliance.lab.api.catalogue import LOCATIONS
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, invalid
@@ -13,7 +14,7 @@ from appliance.lab.api.resource import Answer, Body, Operation
 from appliance.lab.api.specs import primary_ip
 from appliance.lab.api.views import action_view
 from appliance.lab.api.wiring import perform_rewire, rewiring
-from appliance.lab.records import Network, PrivateNic, Server
+from appliance.lab.records import Action, Network, PrivateNic, Server
 
 
 class Attach(Body):
@@ -106,4 +107,18 @@ OPERATIONS: dict[str, Operation[Server]] = {
     "change_alias_ips": Operation(change_alias_ips, AliasIps),
     "change_dns_ptr": Operation(change_dns_ptr, DnsPtr),
 }
-PERFORMERS = dict.fromkeys(("attach_to_network", "detach_from_network", "change_alias_ips"), perform_rewire)
+
+
+async def perform_attach(lab: Lab, action: Action) -> None:
+    """Servers and load balancers share the command's name."""
+    if action.resources[0][0] == "load_balancer":
+        await perform_apply(lab, action)
+    else:
+        await perform_rewire(lab, action)
+
+
+PERFORMERS = {
+    "attach_to_network": perform_attach,
+    "detach_from_network": perform_attach,
+    "change_alias_ips": perform_rewire,
+}

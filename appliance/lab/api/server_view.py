@@ -27,6 +27,7 @@ def server_view(lab: Lab, server: Server) -> dict[str, Any]:
         "private_net": [
             {"network": n.network, "ip": n.ip, "alias_ips": n.alias_ips, "mac_address": n.mac}
             for n in server.private
+            if not lab.under_way("attach_to_network", ("server", server.id), ("network", n.network))
         ],
         "server_type": show_server_type(lab, SERVER_TYPES[server.server_type]),
         "location": location_view(server.location),

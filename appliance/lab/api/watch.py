@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from appliance.lab.api.balancers import follow
 from appliance.lab.api.core import Lab
 from appliance.lab.hardware import HardwareTrouble
 
@@ -16,6 +17,10 @@ EVERY = 0.2  # seconds
 async def watch(lab: Lab) -> None:
     while True:
         await asyncio.sleep(EVERY)
+        try:
+            await follow(lab)
+        except HardwareTrouble as e:
+            log.warning("load balancers: %s", e)
         for server_id in list(lab.state.servers):
             try:
                 await look(lab, server_id)
