@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -356,3 +357,35 @@ def _processes(place: Place) -> set[int]:
         if b"haproxy" in line.partition(b"\0")[0] and folder in line:
             found.add(int(path.parent.name))
     return found
+
+
+@pytest.fixture
+def namespace(place: Place) -> Iterator[str]:
+    name = f"alab{place.instance}b{ID}"
+    _make(name)
+    yield name
+    subprocess.run(["ip", "netns", "delete", name], check=False)
+
+
+def _make(namespace: str) -> None:
+    subprocess.run(["ip", "netns", "add", namespace], check=True)
+    subprocess.run(["ip", "-n", namespace, "link", "set", "lo", "up"], check=True)
+
+
+def _within(namespace: str) -> set[int]:
+    listed = subprocess.run(["ip", "netns", "pids", namespace], check=True, capture_output=True, text=True)
+    return {int(pid) for pid in listed.stdout.split()}
+
+
+def test_it_runs_in_its_namespace_and_follows_it_when_it_is_made_anew(
+    balancers: Balancers, place: Place, pair: list[Backend], namespace: str
+) -> None:
+    service = _service(pair)
+    balancers.apply(_spec(pair, service), namespace)
+    assert _within(namespace) == _processes(place) != set()
+    assert not _answers(service)
+    until(lambda: _all(balancers, "unhealthy"))  # the backends are outside
+    subprocess.run(["ip", "netns", "delete", namespace], check=True)
+    _make(namespace)
+    balancers.apply(_spec(pair, service), namespace)
+    assert _within(namespace) == _processes(place) != set()
