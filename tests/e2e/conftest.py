@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,6 +95,23 @@ class Desk:
         refs = [config["gateway"]["token"], *(p["key"] for p in config["providers"].values())]
         return [self.folder / ref.removeprefix("file:") for ref in refs]
 
+    def traces(self) -> list[str]:
+        """What of this lab is on the host: namespaces, links, mounts, rules, processes, files."""
+        looks = {
+            "namespace": ["ip", "netns", "list"],
+            "link": ["ip", "-o", "link"],
+            "mount": ["findmnt", "--raw", "--output", "TARGET"],
+            "rule": ["nft", "list", "ruleset"],
+            "process": ["ps", "-eo", "args"],
+        }
+        mark = re.compile(rf"\balab{LAB_INSTANCE}|lab{LAB_INSTANCE}/")
+        found = []
+        for kind, look in looks.items():
+            lines = subprocess.run(look, capture_output=True, text=True, check=True).stdout.splitlines()
+            found += [f"{kind}: {line}" for line in lines if mark.search(line)]
+        folder = Path(self.environment.get("APPLIANCE_LAB_DIR", "/var/lib/appliance-lab"))
+        return found + [str(path) for path in (folder / f"lab{LAB_INSTANCE}").glob("**/*")]
+
     def cloud(self) -> CloudView:
         access = self.does("lab", "env", "--json").json
         return CloudView(access["HCLOUD_ENDPOINT"], access["HCLOUD_TOKEN"])
@@ -116,6 +134,10 @@ class CloudView:
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()[kind]
         return found
+
+    def create(self, kind: str, body: dict[str, Any]) -> None:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        requests.post(f"{self.endpoint}/{kind}", json=body, headers=headers, timeout=10).raise_for_status()
 
     def billable(self) -> dict[str, list[str]]:
         """Names of all that costs money or clutters, by kind."""
@@ -146,15 +168,17 @@ class Node:
 
     def primary_of(self, workload: str) -> str:
         """The provider that answers it, by appliance.yaml."""
-        content = yaml.safe_load(self.desk.config.read_text())
-        return str(content["workloads"][workload]["primary"]).split("/")[0]
+        return str(self.config()["workloads"][workload]["primary"]).split("/")[0]
+
+    def config(self) -> dict[str, Any]:
+        content: dict[str, Any] = yaml.safe_load(self.desk.config.read_text())
+        return content
 
 
 def node_shell(node: Node) -> Shell:
     """SSH as the desk does it: by the host key in the server's label."""
     (server,) = node.desk.cloud().all("servers")
-    config = yaml.safe_load(node.desk.config.read_text())
-    key = node.desk.folder / str(config["access"]["ssh_public_key"]).removesuffix(".pub")
+    key = node.desk.folder / str(node.config()["access"]["ssh_public_key"]).removesuffix(".pub")
     shell = Shell(node.address, key, hostkeys.accepted(server["labels"]))
     shell.wait(30)
     return shell
@@ -184,3 +208,13 @@ def node(baked: Desk) -> Node:
     """The same with a node that was deployed once."""
     result = baked.does("deploy", "--yes", "--json").json
     return Node(baked, result["address"])
+
+
+@pytest.fixture(scope="session")
+def foreign(desk: Desk) -> dict[str, list[str]]:
+    """Objects in the same project that are somebody else's."""
+    cloud = desk.cloud()
+    body = {"name": "somebody-elses", "ip_range": "10.99.0.0/16", "labels": {"owner": "somebody-else"}}
+    cloud.create("networks", body)
+    cloud.create("placement_groups", {"name": "somebody-elses", "type": "spread"})
+    return {"networks": ["somebody-elses"], "placement_groups": ["somebody-elses"]}
