@@ -373,6 +373,12 @@ def test_a_body_of_32_mb_passes(alpha: Alpha) -> None:
     assert len(answer.content) < 2000
 
 
+def test_a_larger_body_is_refused_by_413(alpha: Alpha) -> None:
+    answer = alpha.post({"model": "m", "messages": [{"role": "user", "content": "y" * (34 << 20)}]})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (413, "invalid_request_error")
+    assert alpha.seen()["last"][-1]["outcome"] == "refused"
+
+
 def test_every_fault_is_one_of_this_page_or_tested_by_name() -> None:
     text = Path(__file__).read_text()
     assert [name for name in FAULTS if f'"{name}"' not in text] == []

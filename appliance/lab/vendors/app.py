@@ -59,7 +59,8 @@ class Vendor:
 
     def _enter(self, request: web.Request) -> Record:
         anthropic = request.path == "/v1/messages" or "anthropic-version" in request.headers
-        self._counts[f"{request.method} {request.path}"[:120]] += 1
+        asked = (request.method, request.path)
+        self._counts[" ".join(asked) if asked in (*_ASKS, _MODELS) else "other"] += 1
         record = Record(
             number=sum(self._counts.values()),
             at=time.time(),
@@ -73,9 +74,7 @@ class Vendor:
 
     async def _answer(self, request: web.Request, record: Record) -> web.StreamResponse:
         dialect = self._dialects[record.vendor_api]
-        raw = await request.read()
-        record.size = len(raw)
-        prepared = self._key_trouble(request, record) or self._prepare(request, dialect, record, raw)
+        prepared = self._key_trouble(request, record) or await self._prepare(request, dialect, record)
         if isinstance(prepared, Refusal):
             record.outcome = "refused"
             return json_answer(dialect.error(prepared), prepared.status, prepared.headers, record.number)
@@ -92,16 +91,20 @@ class Vendor:
             record.outcome = "client left" if visit.gone else "answered"
         return response
 
-    def _prepare(
-        self, request: web.Request, dialect: Dialect, record: Record, raw: bytes
+    async def _prepare(
+        self, request: web.Request, dialect: Dialect, record: Record
     ) -> tuple[Ask | None, list[Part]] | Refusal:
         """What was asked and the healthy answer's body, in parts."""
-        if (request.method, request.path) == ("GET", "/v1/models"):
+        if (request.method, request.path) == _MODELS:
             return None, whole_parts(json.dumps(dialect.models(self.models)).encode())
         if (request.method, request.path) not in _ASKS:
             return Refusal(404, "url")
         try:
+            raw = await request.read()
+            record.size = len(raw)
             ask = dialect.read(_json(raw))
+        except web.HTTPRequestEntityTooLarge:
+            return Refusal(413)
         except BadAsk as bad:
             return Refusal(400, "body", str(bad))
         record.model, record.stream = ask.model[:120], ask.stream
@@ -178,6 +181,7 @@ class Vendor:
         )
 
 
+_MODELS = ("GET", "/v1/models")
 _ASKS = {("POST", "/v1/chat/completions"), ("POST", "/v1/messages")}
 
 

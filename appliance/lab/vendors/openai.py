@@ -46,6 +46,7 @@ _WORDS: dict[str | int, tuple[str, str | None, str]] = {
         "model_not_found",
         "The model does not exist or you do not have access to it.",
     ),
+    413: ("invalid_request_error", None, "The request is too large."),
     429: (
         "requests",
         "rate_limit_exceeded",
