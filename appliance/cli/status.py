@@ -48,10 +48,10 @@ def data(seen: Status, calls: int) -> dict[str, object]:
 
 def text(seen: Status) -> str:
     if not seen.nodes:
-        snapshot = (
-            f"snapshot {seen.newest_snapshot} is ready" if seen.newest_snapshot else "no snapshot either"
-        )
-        return f"{seen.appliance} has no node ({snapshot}). Next: `appliance deploy`."
+        if seen.newest_snapshot is None:
+            return f"{seen.appliance} has no node, and no verified snapshot. Next: `appliance build`."
+        ready = f"snapshot {seen.newest_snapshot} is ready"
+        return f"{seen.appliance} has no node; {ready}. Next: `appliance deploy`."
     return "\n\n".join(_node(node, seen.newest_snapshot) for node in seen.nodes)
 
 

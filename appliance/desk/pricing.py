@@ -111,15 +111,16 @@ def snapshot_cost(pricing: Pricing, gigabytes: float) -> Cost:
 
 def node_bill(
     pricing: Pricing, server_type: str, location: str, snapshots_gb: Sequence[float] | None = None
-) -> Bill:
-    """A node: server, primary IPv4, and snapshots as they are (None: one of the usual size)."""
+) -> Bill | None:
+    """A node: server, primary IPv4, and snapshots as they are (None: one of the usual size).
+
+    None where the server or the address is not sold there: a part of a bill would mislead.
+    """
     sizes = [SNAPSHOT_GB] if snapshots_gb is None else list(snapshots_gb)
-    costs = (
-        server_cost(pricing, server_type, location),
-        primary_ip_cost(pricing, location),
-        *(snapshot_cost(pricing, size) for size in sizes),
-    )
-    return Bill(pricing.currency, tuple(cost for cost in costs if cost is not None))
+    server, address = server_cost(pricing, server_type, location), primary_ip_cost(pricing, location)
+    if server is None or address is None:
+        return None
+    return Bill(pricing.currency, (server, address, *(snapshot_cost(pricing, size) for size in sizes)))
 
 
 def _find(what: str, prices: Iterable[_Local], location: str) -> Cost | None:

@@ -123,6 +123,7 @@ def test_baking_on_a_larger_disk_than_needed_is_a_warning() -> None:
 
 def test_a_bill_adds_server_address_and_snapshots() -> None:
     bill = node_bill(FACTS.pricing, "cx23", "fsn1", [2.0, 1.0])
+    assert bill is not None
     assert [item.what for item in bill.items] == [
         "server cx23 in fsn1",
         "primary IPv4",
@@ -131,6 +132,10 @@ def test_a_bill_adds_server_address_and_snapshots() -> None:
     ]
     assert bill.monthly == pytest.approx(3.49 + 0.5 + 3 * 0.011)
     assert bill.hourly == pytest.approx(0.0056 + 0.0008 + 3 * 0.011 / 730)
+
+
+def test_there_is_no_bill_where_a_part_is_not_sold() -> None:
+    assert node_bill(FACTS.pricing, "cx23", "nbg1") is None
 
 
 def test_prices_that_cannot_be_read_are_a_trouble_and_no_crash() -> None:
