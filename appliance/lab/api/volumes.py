@@ -1,4 +1,4 @@
-"""/volumes, in the books only: the lab's machines have no second disk, so an attached one is not seen inside."""
+"""/volumes, in the books only: the lab's machines have no second disk, and see nothing of an attached one."""
 
 from __future__ import annotations
 
