@@ -25,7 +25,8 @@ SEAL = """
 set -eu
 main() {
     rm -rf /root/.ssh /etc/ssh/ssh_host_* "$BAKE"
-    cloud-init clean --logs --machine-id --seed --configs all
+    cloud-init clean --logs --seed --configs all
+    : > /etc/machine-id
     sync
     echo sealed
 }
