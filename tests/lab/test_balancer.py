@@ -33,7 +33,7 @@ ID = 7
 @pytest.fixture
 def place() -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="lb") as folder:  # short: a socket's path holds 107 characters
-        yield Place(Path(folder), 3)
+        yield Place(Path(folder), 25)
 
 
 @pytest.fixture
@@ -335,7 +335,7 @@ def test_a_port_in_use_is_told_and_what_ran_goes_on(
 
 
 def test_wipe_ends_all_of_this_lab_and_none_of_another(place: Place, pair: list[Backend]) -> None:
-    mine, other = Balancers(place), Balancers(replace(place, instance=30))
+    mine, other = Balancers(place), Balancers(replace(place, instance=24))
     kept = _service(pair)
     for number in (1, 2):
         mine.apply(replace(_spec(pair, _service(pair)), id=number), None)
