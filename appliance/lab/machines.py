@@ -75,7 +75,8 @@ class NspawnHardware:
         )
         until = time.monotonic() + START_SECONDS
         while not self._leader(spec.id):
-            if time.monotonic() > until:
+            gone = (folder / "pid").exists() and not self.running(spec.id)
+            if gone or time.monotonic() > until:
                 self.power_off(spec.id)
                 raise HardwareTrouble(f"{spec.name} did not boot: {_tail(folder / 'console.log')}")
             time.sleep(0.01)
@@ -192,9 +193,9 @@ class NspawnHardware:
         folder = self.disks.folder(spec.id)
         nspawn = shlex.join(self._nspawn(spec))
         again = self.wires.reset_script(spec)
-        new = folder / "boot.new"
+        pid, new = shlex.quote(str(folder / "pid")), folder / "boot.new"
         new.write_text(
-            f"#!/bin/sh\necho $$ > {shlex.quote(str(folder / 'pid'))}\n"
+            f"#!/bin/sh\necho $$ > {pid}.new && mv {pid}.new {pid}\n"
             f"{cgroups.enter_script(self.place.prefix, f's{spec.id}')}"
             f"{nspawn}\n[ $? = {REBOOTS} ] || exit 0\n{again}exec {shlex.quote(str(folder / 'boot'))}\n"
         )

@@ -75,6 +75,7 @@ class Wires:
             f"address replace {router_ip}/30 dev host",
             "link set host up",
             f"route replace default via {self.place.host_ip}",
+            f"route replace unreachable {self.place.public}",
         )
         run(["nft", "-f", "-"], packet_filter.host_table(self.place))
         self._nft(packet_filter.router_table(self.place))

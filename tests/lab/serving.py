@@ -1,4 +1,4 @@
-"""Runs an aiohttp application on a loopback port in a thread, for tests that talk to it as a client does."""
+"""Runs an aiohttp application on a port of this host in a thread, for tests that are its clients."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from aiohttp import web
 
 
 @contextmanager
-def serving(app: web.Application) -> Iterator[str]:
-    """The application's address, "http://127.0.0.1:port", as long as the block runs."""
+def serving(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """The application's address, "http://host:port", as long as the block runs. Port 0: one that is free."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -21,14 +21,14 @@ def serving(app: web.Application) -> Iterator[str]:
 
     async def start() -> int:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, host, port)
         await site.start()
-        port: int = runner.addresses[0][1]
-        return port
+        bound: int = runner.addresses[0][1]
+        return bound
 
     try:
-        port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
-        yield f"http://127.0.0.1:{port}"
+        bound = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+        yield f"http://{host}:{bound}"
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
         loop.call_soon_threadsafe(loop.stop)
