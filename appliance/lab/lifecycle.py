@@ -21,6 +21,7 @@ from appliance.lab.balancer import Balancers
 from appliance.lab.hardware import HardwareTrouble
 from appliance.lab.machines import NspawnHardware
 from appliance.lab.place import INSTANCES, Place
+from appliance.lab.requirements import missing
 from appliance.lab.shell import locked
 from appliance.lab.wires import Wires
 
@@ -28,20 +29,6 @@ UP_SECONDS = 60
 STOP_SECONDS = 10
 ANSWER_SECONDS = 5
 LOG_LINES = 12
-
-# command -> the Debian package that has it
-NEEDED = {
-    "systemd-nspawn": "systemd-container",
-    "nft": "nftables",
-    "haproxy": "haproxy",
-    "mmdebstrap": "mmdebstrap",
-    "ip": "iproute2",
-    "script": "bsdutils",
-    "setsid": "util-linux",
-    "nsenter": "util-linux",
-    "mount": "mount",
-    "ssh": "openssh-client",
-}
 
 Say = Callable[[str], None]
 
@@ -187,24 +174,10 @@ def environment(place: Place) -> dict[str, str]:
 
 def refuse_if_unable(place: Place) -> None:
     """Everything that is missing in one message. Raises LabTrouble."""
-    if sys.platform != "linux":
-        raise LabTrouble(
-            "The lab needs Linux",
-            why=f"its machines are Linux containers, and this is {sys.platform}",
-            fix="run it on a Linux machine; all else works from here against Hetzner",
-        )
-    _refuse_unless_root()
     if not 0 <= place.instance < INSTANCES:
         raise LabTrouble(f"APPLIANCE_LAB_INSTANCE must be 0 to {INSTANCES - 1}, not {place.instance}")
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    missing = [command for command in NEEDED if shutil.which(command, path=path) is None]
-    if missing:
-        packages = sorted({NEEDED[command] for command in missing})
-        raise LabTrouble(
-            "This host lacks what the lab is made of",
-            why=f"not found: {', '.join(missing)}",
-            fix=f"apt-get install --no-install-recommends {' '.join(packages)}",
-        )
+    if lacks := missing(place):
+        raise lacks
 
 
 def _refuse_unless_root() -> None:

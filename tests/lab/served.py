@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from aiohttp import web
 
 from appliance.lab.api.app import make_app, make_lab
 from appliance.lab.api.core import Lab
 from appliance.lab.api.limits import Bucket
-from appliance.lab.hardware import Hardware
 from appliance.lab.state import Store
 from tests.lab.paper import PaperHardware
+from tests.lab.serving import serving
 
 PUBLIC = IPv4Network("198.18.0.0/20")
 
@@ -53,29 +50,10 @@ class LabApi:
 
 @contextmanager
 def served(
-    hardware: Hardware | None = None, *, file: Path | None = None, bucket: Bucket | None = None
+    hardware: PaperHardware | None = None, *, file: Path | None = None, bucket: Bucket | None = None
 ) -> Iterator[LabApi]:
     """`file` None: the state is not written."""
-    hardware = hardware or PaperHardware()
-    token = secrets.token_hex(32)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    async def start() -> tuple[web.AppRunner, Lab, int]:
-        lab = make_lab(Store(file), hardware, PUBLIC)
-        runner = web.AppRunner(make_app(lab, token, bucket), shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        return runner, lab, runner.addresses[0][1]
-
-    runner, lab, port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
-    try:
-        assert isinstance(hardware, PaperHardware)
-        yield LabApi(f"http://127.0.0.1:{port}/v1", token, hardware, lab)
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+    hardware, token = hardware or PaperHardware(), secrets.token_hex(32)
+    lab = make_lab(Store(file), hardware, PUBLIC)
+    with serving(make_app(lab, token, bucket)) as url:
+        yield LabApi(f"{url}/v1", token, hardware, lab)
