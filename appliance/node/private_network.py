@@ -35,11 +35,11 @@ class PrivateNetwork(BaseModel):
 
 
 def parse(text: str) -> list[PrivateNetwork]:
-    """Raises ValueError for what is no such list; an empty answer is an empty list."""
+    """Raises NodeTrouble for what is no such list; an empty answer is an empty list."""
     try:
         return TypeAdapter(list[PrivateNetwork]).validate_python(yaml.safe_load(text) or [])
     except (ValidationError, yaml.YAMLError) as error:
-        raise ValueError(str(error)) from error
+        raise NodeTrouble("The metadata service gave no list of private networks.", why=str(error)) from error
 
 
 def commands(networks: Sequence[PrivateNetwork], nics: Mapping[str, str]) -> list[list[str]]:

@@ -39,7 +39,7 @@ def test_a_model_that_two_workloads_share_is_listed_once_with_the_larger_bounds(
 
 def test_the_image_s_own_templates_render_and_json_is_json() -> None:
     files = render(SETTINGS, assets.templates())
-    assert {"openclaw.json", "health.json", "node.json"} <= set(files)
+    assert {"openclaw.json", "health.json", "edge.map", "nftables-allow.nft"} <= set(files)
     for path, content in files.items():
         if path.endswith(".json"):
             json.loads(content)

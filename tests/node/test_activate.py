@@ -1,0 +1,196 @@
+"""Activation switches at once, rolls back what does not come up, and converges when it was cut short."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from appliance.contract import bundle
+from appliance.contract.trouble import NodeTrouble
+from appliance.node import activate
+from appliance.node.system import Paths
+from tests.node.test_receive import SECRETS, manifest_of
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class PaperServices:
+    """Notes what it is told; `bad` configs do not come up, `killed_at` ends the process at that call."""
+
+    paths: Paths
+    bad: set[str] = field(default_factory=set)
+    killed_at: str | None = None
+    done: list[str] = field(default_factory=list)
+    gateway_runs: str | None = None  # the digest it was started with
+    edge_runs: bool = False
+
+    def _note(self, call: str) -> None:
+        if call == self.killed_at:
+            raise Killed
+        self.done.append(call)
+
+    def gateway_up(self) -> bool:
+        return self.gateway_runs is not None
+
+    def edge_up(self) -> bool:
+        return self.edge_runs
+
+    def restart_gateway(self) -> None:
+        self._note("restart gateway")
+        self.gateway_runs = activate.in_force(self.paths)
+
+    def restart_edge(self) -> None:
+        self._note("restart edge")
+        self.edge_runs = True
+
+    def reload_edge(self) -> None:
+        self._note("reload edge")
+
+    def reload_firewall(self) -> None:
+        self._note("reload firewall")
+
+    def wait_gateway(self) -> None:
+        self._note("wait gateway")
+        if self.gateway_runs in self.bad:
+            raise NodeTrouble("openclaw.service has ended (failed).", why="the journal's end")
+
+    def wait_edge(self) -> None:
+        self._note("wait edge")
+
+    def stop(self) -> None:
+        self._note("stop")
+        self.gateway_runs, self.edge_runs = None, False
+
+
+class Node:
+    def __init__(self, root: Path) -> None:
+        self.paths = Paths(
+            bundles=root / "bundles",
+            current=root / "current",
+            tls=root / "tls",
+            own_tls=root / "tls-own",
+            applied=root / "run" / "applied",
+            lock=root / "run" / "lock",
+        )
+        self.paths.own_tls.mkdir()
+        (self.paths.own_tls / "certificate.pem").write_text("chain")
+        (root / "run").mkdir()
+        self.services = PaperServices(self.paths)
+        self.said: list[dict[str, object]] = []
+
+    def receive(self, config: bytes, *, certificate: bool = False) -> str:
+        files = {"openclaw.json": config} | ({bundle.TLS_CHAIN: b"chain"} if certificate else {})
+        secrets = SECRETS | ({bundle.TLS_KEY: "k"} if certificate else {})
+        manifest = manifest_of(files, secrets)
+        folder = self.paths.bundles / manifest.digest
+        folder.mkdir(parents=True)
+        (folder / bundle.MANIFEST).write_text(manifest.model_dump_json())
+        return manifest.digest
+
+    def activate(self, digest: str) -> bool:
+        self.said.clear()
+        self.services.done.clear()
+        return activate.activate(
+            digest, lambda line: self.said.append(json.loads(line)), self.paths, self.services
+        )
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def test_the_first_bundle_starts_everything(node: Node) -> None:
+    digest = node.receive(b"1")
+    assert node.activate(digest)
+    assert node.services.done == [
+        "reload firewall",
+        "restart gateway",
+        "restart edge",
+        "wait gateway",
+        "wait edge",
+    ]
+    assert (node.services.gateway_runs, activate.in_force(node.paths)) == (digest, digest)
+    assert node.said[-1] == {"ok": True, "rolled_back": False}
+
+
+def test_the_same_bundle_again_only_looks(node: Node) -> None:
+    digest = node.receive(b"1")
+    node.activate(digest)
+    assert node.activate(digest)
+    assert node.services.done == ["wait gateway", "wait edge"]
+
+
+def test_a_bundle_that_does_not_come_up_is_rolled_back(node: Node) -> None:
+    old, new = node.receive(b"1"), node.receive(b"2")
+    node.activate(old)
+    node.services.bad = {new}
+    assert not node.activate(new)
+    assert (activate.in_force(node.paths), node.services.gateway_runs) == (old, old)
+    assert node.said[-1] == {
+        "ok": False,
+        "rolled_back": True,
+        "error": "openclaw.service has ended (failed).",
+        "tail": "the journal's end",
+    }
+
+
+def test_with_nothing_to_roll_back_to_the_services_wait_again(node: Node) -> None:
+    digest = node.receive(b"1")
+    node.services.bad = {digest}
+    assert not node.activate(digest)
+    assert (activate.in_force(node.paths), node.services.gateway_runs) == (None, None)
+    assert node.said[-1]["rolled_back"] is False
+
+
+@pytest.mark.parametrize("moment", ["restart gateway", "wait gateway", "wait edge"])
+def test_killed_at_any_moment_the_next_activation_converges(node: Node, moment: str) -> None:
+    old, new = node.receive(b"1"), node.receive(b"2")
+    node.activate(old)
+    node.services.killed_at = moment
+    with pytest.raises(Killed):
+        node.activate(new)
+    node.services.killed_at = None
+    assert node.activate(new)
+    assert (activate.in_force(node.paths), node.services.gateway_runs) == (new, new)
+    assert node.activate(new)
+    assert node.services.done == ["wait gateway", "wait edge"]
+
+
+def test_the_edge_serves_the_bundle_s_certificate_and_goes_back_to_its_own(node: Node) -> None:
+    own, files = node.receive(b"1"), node.receive(b"1", certificate=True)
+    node.activate(own)
+    assert node.paths.tls.readlink() == Path("tls-own")
+    node.activate(files)
+    assert node.paths.tls.readlink() == Path("current/tls")
+    assert "restart edge" in node.services.done
+    node.activate(own)
+    assert node.paths.tls.readlink() == Path("tls-own")
+    assert "restart edge" in node.services.done
+
+
+def test_without_a_certificate_nothing_is_put_in_force(node: Node) -> None:
+    (node.paths.own_tls / "certificate.pem").unlink()
+    assert not node.activate(node.receive(b"1"))
+    assert activate.in_force(node.paths) is None
+    assert node.said[-1]["error"] == "The node has no certificate yet."
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "../bundles", ""])
+def test_a_bundle_that_is_not_there_is_told(node: Node, digest: str) -> None:
+    assert not node.activate(digest)
+    assert "There is no bundle" in str(node.said[-1]["error"])
+
+
+def test_old_bundles_go_but_three_stay(node: Node) -> None:
+    digests = [node.receive(str(number).encode()) for number in range(5)]
+    for digest in digests:
+        node.activate(digest)
+    assert len(list(node.paths.bundles.iterdir())) == 3
+    assert activate.in_force(node.paths) == digests[-1]

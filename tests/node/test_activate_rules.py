@@ -1,0 +1,73 @@
+"""What must be restarted follows from what changed, and no bundle in force is ever tidied away."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.contract import bundle
+from appliance.node.activate_rules import KEPT, Steps, steps, superfluous
+
+NOTHING = Steps(firewall=False, gateway=False, edge_restart=False, edge_reload=False)
+
+
+def manifest(files: dict[str, str] | None = None, secrets: dict[str, str] | None = None) -> bundle.Manifest:
+    first = {"openclaw.json": "1", "edge.map": "1", "nftables-allow.nft": "1", "health.json": "1"}
+    held = {"gateway-token": "1", "provider-alpha": "1"}
+    return bundle.Manifest(
+        name="test",
+        digest="d",
+        files={**first, **(files or {})},
+        secrets={**held, **(secrets or {})},
+        workloads=["code"],
+    )
+
+
+def follow(new: bundle.Manifest, *, gateway_up: bool = True, edge_up: bool = True) -> Steps:
+    return steps(manifest(), new, gateway_up=gateway_up, edge_up=edge_up)
+
+
+def test_the_same_bundle_again_restarts_nothing() -> None:
+    assert follow(manifest()) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("new", "wanted"),
+    [
+        (manifest({"openclaw.json": "2"}), Steps(False, True, False, False)),
+        (manifest({"edge.map": "2"}), Steps(False, False, False, True)),
+        (manifest({"nftables-allow.nft": "2"}), Steps(True, False, False, False)),
+        (manifest({"health.json": "2"}), NOTHING),
+        (manifest(secrets={"provider-alpha": "2"}), Steps(False, True, False, False)),
+        (manifest(secrets={"provider-beta": "1"}), Steps(False, True, False, False)),
+        (manifest({bundle.TLS_CHAIN: "1"}, {"tls-key": "1"}), Steps(False, False, True, False)),
+    ],
+)
+def test_only_what_changed_is_restarted(new: bundle.Manifest, wanted: Steps) -> None:
+    assert follow(new) == wanted
+
+
+def test_a_renewed_certificate_for_the_same_key_breaks_no_connection() -> None:
+    old = manifest({bundle.TLS_CHAIN: "1"}, {"tls-key": "1"})
+    new = manifest({bundle.TLS_CHAIN: "2"}, {"tls-key": "1"})
+    assert steps(old, new, gateway_up=True, edge_up=True) == Steps(False, False, False, True)
+
+
+def test_what_does_not_run_is_started() -> None:
+    assert follow(manifest(), gateway_up=False, edge_up=False) == Steps(False, True, True, False)
+
+
+def test_when_nobody_knows_what_runs_all_is_given_anew() -> None:
+    assert steps(None, manifest(), gateway_up=True, edge_up=True) == Steps(True, True, True, False)
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), unique=True), st.sets(st.sampled_from("abcdefgh"), max_size=2))
+def test_tidying_keeps_those_in_force_and_the_latest(newest_first: list[str], in_force: set[str]) -> None:
+    in_force &= set(newest_first)
+    gone = superfluous(newest_first, in_force)
+    kept = [digest for digest in newest_first if digest not in gone]
+    assert in_force <= set(kept)
+    assert len(kept) == min(KEPT, len(newest_first))
+    others = [digest for digest in newest_first if digest not in in_force]
+    assert [digest for digest in others if digest in kept] == others[: len(others) - len(gone)]
