@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from appliance.lab.api import recovery
 from appliance.lab.api.app import make_app, make_lab
 from appliance.lab.api.core import Lab
 from appliance.lab.api.limits import Bucket
@@ -50,10 +51,17 @@ class LabApi:
 
 @contextmanager
 def served(
-    hardware: PaperHardware | None = None, *, file: Path | None = None, bucket: Bucket | None = None
+    hardware: PaperHardware | None = None,
+    *,
+    file: Path | None = None,
+    recover: bool = False,
+    bucket: Bucket | None = None,
 ) -> Iterator[LabApi]:
-    """`file` None: the state is not written."""
+    """`file` None: the state is not written. `recover`: begin as a daemon does after a crash."""
     hardware, token = hardware or PaperHardware(), secrets.token_hex(32)
     lab = make_lab(Store(file), hardware, PUBLIC)
-    with serving(make_app(lab, token, bucket)) as url:
+    app = make_app(lab, token, bucket)
+    if recover:
+        app.on_startup.append(lambda _: recovery.recover(lab))
+    with serving(app) as url:
         yield LabApi(f"{url}/v1", token, hardware, lab)
