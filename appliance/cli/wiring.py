@@ -123,7 +123,7 @@ class LabStart:
 
 def lab_start() -> LabStart:
     from appliance.desk.initial import Vendor
-    from appliance.lab.place import Place
+    from appliance.lab.place import PUBLIC, Place
 
     place = Place.from_environment()
 
@@ -133,7 +133,7 @@ def lab_start() -> LabStart:
         return Vendor(name, "openai", url, f"file:{key}", f"{name}-large")
 
     first, second = place.vendor_ports[:2]
-    return LabStart((str(place.public),), (vendor(*first), vendor(*second)))
+    return LabStart((str(PUBLIC),), (vendor(*first), vendor(*second)))
 
 
 def connect_as(of: Settings) -> Callable[[str, Sequence[str]], Shell]:
