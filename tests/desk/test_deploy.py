@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
@@ -21,6 +23,7 @@ from tests.desk.paper_node import PaperDelivery, PaperNode
 from tests.desk.samples import SETTINGS
 from tests.desk.saying import Saying
 from tests.lab.served import LabApi, served
+from tests.lab.serving import until
 
 KEY = hostkeys.make().public
 
@@ -212,6 +215,34 @@ class Killer:
 
         session.request = request  # type: ignore[assignment]
         return cloud
+
+
+def die_while_the_server_is_made(desk: Desk) -> None:
+    def pause(seconds: float) -> None:
+        if desk.api.lab.state.servers:
+            raise Killed
+        time.sleep(seconds / 50)
+
+    with pytest.raises(Killed):
+        desk.deploy(cloud_at(desk.api, pause=pause))
+
+
+def test_a_server_still_being_made_by_a_dead_desk_is_waited_for(desk: Desk) -> None:
+    gate = desk.api.hardware.gates["create"] = threading.Event()
+    die_while_the_server_is_made(desk)
+    result = desk.deploy(cloud_at(desk.api, pause=lambda _: gate.set()), break_lock=True)
+    assert [c.kind for c in result.plan.changes] == ["host_key", "bundle"]
+    assert len(cloud_at(desk.api).observe().servers) == 1
+
+
+def test_a_server_that_never_came_to_life_is_made_anew(desk: Desk) -> None:
+    desk.api.fault({"kind": "fail_action", "command": "create_server"})
+    die_while_the_server_is_made(desk)
+    until(lambda: all(a.status != "running" for a in desk.api.lab.state.actions.values()))
+    (dead,) = cloud_at(desk.api).observe().servers
+    desk.deploy(break_lock=True)
+    (server,) = cloud_at(desk.api).observe().servers
+    assert server.id != dead.id
 
 
 def deploy_killed_at(api: LabApi, at: int) -> tuple[Desk, bool]:
