@@ -12,10 +12,12 @@ The size of a disk is not enforced.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,6 +40,7 @@ class Disks:
         self.place = place
         self.machines = place.folder / "machines"
         self.layers = place.folder / "layers"
+        self._sweeping = threading.Lock()
 
     def folder(self, machine_id: int) -> Path:
         return self.machines / str(machine_id)
@@ -53,8 +56,7 @@ class Disks:
         stack = self._stack(layers)
         for name in ("upper", "work", "root"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        from_base = not (self.layers / f"{layers[-1]}.json").exists()
-        _write(folder / "disk.json", Disk(tuple(stack), from_base))
+        _write(folder / "disk.json", Disk(tuple(stack), from_base=not self._below(layers[-1])))
 
     def exists(self, machine_id: int) -> bool:
         return (self.folder(machine_id) / "disk.json").exists()
@@ -89,7 +91,7 @@ class Disks:
             work.mkdir(exist_ok=True)
 
     def snapshot(self, machine_id: int, layer: str, *, running: bool) -> int:
-        """Bytes of the new layer. Repeated after a crash it carries on where it was."""
+        """Bytes of the image: all its layers. Repeated after a crash it carries on where it was."""
         folder, kept = self.folder(machine_id), self.layers / layer
         disk = self.disk(machine_id)
         self.layers.mkdir(parents=True, exist_ok=True)
@@ -99,17 +101,15 @@ class Disks:
             if running:
                 new = self.layers / f"{layer}.new"
                 shutil.rmtree(new, ignore_errors=True)
-                attempt(["sync", "--file-system", str(self.root(machine_id))])
-                # A file that vanishes during the copy is no reason to fail: so it is on a running disk.
-                attempt(["cp", "--archive", "--reflink=auto", str(folder / "upper"), str(new)], seconds=600)
+                _copy(folder / "upper", new)
                 new.rename(kept)
-                return _size(kept)
+                return self._size((*below, layer))
             self.unmount(machine_id)
             # First the promise, then the deed: a crash between them is mended by the next call.
             _write(folder / "disk.json", Disk((*below, layer), disk.from_base))
             (folder / "upper").rename(kept)
         (folder / "upper").mkdir(exist_ok=True)
-        return _size(kept)
+        return self._size((*self._below(layer), layer))
 
     def delete(self, machine_id: int) -> None:
         self.unmount(machine_id)
@@ -123,19 +123,26 @@ class Disks:
         self.sweep()
 
     def sweep(self) -> None:
-        marked = {p.name.removesuffix(".deleted") for p in self.layers.glob("*.deleted")}
-        while free := marked - self._used(marked):
-            for layer in free:
-                shutil.rmtree(self.layers / layer, ignore_errors=True)
-                (self.layers / f"{layer}.json").unlink(missing_ok=True)
-                (self.layers / f"{layer}.deleted").unlink(missing_ok=True)
-            marked -= free
+        with self._sweeping:
+            marked = {p.name.removesuffix(".deleted") for p in self.layers.glob("*.deleted")}
+            while free := marked - self._used():
+                for layer in free:
+                    shutil.rmtree(self.layers / layer, ignore_errors=True)
+                    (self.layers / f"{layer}.json").unlink(missing_ok=True)
+                    (self.layers / f"{layer}.deleted").unlink(missing_ok=True)
+                marked -= free
 
-    def _used(self, marked: set[str]) -> set[str]:
+    def _used(self) -> set[str]:
         used: set[str] = set()
         for path in [*self.machines.glob("*/disk.json"), *self.layers.glob("*.json")]:
-            used |= set(json.loads(path.read_text())["layers"])
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                used |= set(json.loads(path.read_text())["layers"])
         return used
+
+    def _size(self, layers: Iterable[str]) -> int:
+        paths = [str(layer_path(self.place, layer)) for layer in layers]
+        total = run(["du", "--summarize", "--total", "--block-size=1", *paths], seconds=300)
+        return int(total.splitlines()[-1].split()[0])
 
     def wipe(self) -> None:
         """Every mount below the lab's folder, then the disks and layers."""
@@ -144,15 +151,19 @@ class Disks:
         for folder in (self.machines, self.layers):
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _below(self, layer: str) -> list[str]:
+        """Empty for layers of a base image."""
+        file = self.layers / f"{layer}.json"
+        return list(json.loads(file.read_text())["layers"]) if file.exists() else []
+
     def _stack(self, layers: Sequence[str]) -> list[str]:
         """What a machine of `layers` stands on, lowest first.
 
         A snapshot's layer knows what is below it; others named with it may be earlier copies of the same
         disk, in which files are that it deleted since.
         """
-        top = layers[-1]
-        below = self.layers / f"{top}.json"
-        stack = [*json.loads(below.read_text())["layers"], top] if below.exists() else list(layers)
+        below = self._below(layers[-1])
+        stack = [*below, layers[-1]] if below else list(layers)
         for layer in stack:
             layer_path(self.place, layer)
         return stack
@@ -176,5 +187,9 @@ def _write(path: Path, disk: Disk) -> None:
     new.rename(path)
 
 
-def _size(folder: Path) -> int:
-    return int(run(["du", "--summarize", "--block-size=1", str(folder)], seconds=300).split()[0])
+def _copy(source: Path, target: Path) -> None:
+    """A file that vanishes during the copy is no reason to fail: so it is on a running disk."""
+    done = attempt(["cp", "--archive", "--reflink=auto", str(source), str(target)], seconds=600)
+    bad = [line for line in done.stderr.splitlines() if "No such file or directory" not in line]
+    if done.returncode and bad:
+        raise HardwareTrouble(f"the disk could not be copied: {bad[-1]}")

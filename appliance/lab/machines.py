@@ -31,7 +31,8 @@ from appliance.lab.wires import Network, Wires
 
 START_SECONDS = 20
 REBOOTS = 133  # nspawn's exit status when the machine asked for a reboot and --keep-unit is given
-PROPAGATE = Path("/run/systemd/nspawn/propagate")  # nspawn leaves a folder here where /run is no tmpfs
+# What a killed nspawn leaves: folders, and with systemd 257 a mount, named after the machine.
+LEFT_BEHIND = tuple(Path("/run/systemd/nspawn") / kind for kind in ("propagate", "unix-export"))
 POWER_OFF, REBOOT = signal.SIGRTMIN + 4, signal.SIGRTMIN + 5  # systemd(1), SIGNALS
 
 
@@ -66,6 +67,7 @@ class NspawnHardware:
         root = self.disks.mount(spec.id)
         _write_resolvers(root)
         self.wires.boot_server(spec)
+        self._clear(spec.id)
         self._write_boot(spec)
         (folder / "pid").unlink(missing_ok=True)
         console = ["script", "--quiet", "--flush", "--append"]
@@ -105,7 +107,7 @@ class NspawnHardware:
     def delete(self, machine_id: int) -> None:
         self.power_off(machine_id)
         cgroups.remove(self.place.prefix, f"s{machine_id}")
-        shutil.rmtree(PROPAGATE / self.wires.server_namespace(machine_id), ignore_errors=True)
+        self._clear(machine_id)
         self.wires.delete_server(machine_id)
         self.disks.delete(machine_id)
 
@@ -157,12 +159,20 @@ class NspawnHardware:
         """Nothing is left: machines, wires, mounts, disks. Also after half an `up` or half a `wipe`."""
         with contextlib.suppress(FileNotFoundError):
             for folder in self.disks.machines.iterdir():
-                self.delete(int(folder.name))
+                self.power_off(int(folder.name))
+                self._clear(int(folder.name))
         cgroups.remove(self.place.prefix)
         self.wires.down()
         self.disks.wipe()
 
     # -- how
+
+    def _clear(self, machine_id: int) -> None:
+        for kind in LEFT_BEHIND:
+            left = kind / self.wires.server_namespace(machine_id)
+            if left.is_mount():
+                run(["umount", "--lazy", str(left)])
+            shutil.rmtree(left, ignore_errors=True)
 
     def _boot_process(self, machine_id: int) -> int | None:
         folder = self.disks.folder(machine_id)

@@ -135,7 +135,8 @@ class Wires:
 
     def delete_server(self, server_id: int) -> None:
         self._unplug(f"s{server_id}")
-        self._nft(packet_filter.firewall(f"s{server_id}", None))
+        if self.router in _all_namespaces():
+            self._nft(packet_filter.firewall(f"s{server_id}", None))
 
     # -- balancers
 
