@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import click
 
 from appliance.cli import wiring
@@ -14,8 +16,11 @@ from appliance.desk.lock import hold
 
 @click.command("destroy")
 @click.option("--break-lock", is_flag=True, help="Take over the lock of a desk that you know to be dead.")
+@click.option(
+    "--keep-snapshots", is_flag=True, help="Keep what `appliance build` made, for a deploy to come."
+)
 @click.pass_obj
-def command(said: Globals, break_lock: bool) -> None:
+def command(said: Globals, break_lock: bool, keep_snapshots: bool) -> None:
     """Delete everything at the cloud that this appliance labelled, and nothing else."""
     progress = wiring.progress(said)
     settings = wiring.settings(said)
@@ -23,11 +28,15 @@ def command(said: Globals, break_lock: bool) -> None:
     cloud = wiring.cloud(settings, progress)
     if not said.yes:
         with progress.step("Look at what is there"):
-            what = in_words(belongings(cloud.observe(), settings.name))
+            what = in_words(belongings(cloud.observe(), settings.name, keep_snapshots))
         if what:
             listed = "".join(f"\n  {thing}" for thing in what)
             confirm(said, f"Delete for ever, of appliance {settings.name}:{listed}\nDelete")
-    result = destroy(settings.name, cloud, lambda: hold(cloud, settings.name, progress, break_lock), progress)
+
+    def lock() -> AbstractContextManager[None]:
+        return hold(cloud, settings.name, progress, break_lock)
+
+    result = destroy(settings.name, cloud, lock, progress, keep_snapshots)
     data = {"deleted": result.deleted, "api_calls": result.calls}
     finish(
         said.json, data, f"Deleted: {', '.join(result.deleted)}." if result.deleted else "Nothing was there."

@@ -35,7 +35,7 @@ class DestroyResult:
     calls: int
 
 
-def belongings(observed: Observed, appliance: str) -> Observed:
+def belongings(observed: Observed, appliance: str, keep_snapshots: bool = False) -> Observed:
     """What a destroy deletes: all with the label but the lock, in order."""
     held = [
         part
@@ -43,7 +43,7 @@ def belongings(observed: Observed, appliance: str) -> Observed:
         if part.labels.get(Label.APPLIANCE) == appliance and part.labels.get(Label.ROLE) != Role.LOCK
     ]
     held.sort(key=lambda part: ORDER.index(part.kind))
-    return Observed(observed.servers, tuple(held), observed.snapshots)
+    return Observed(observed.servers, tuple(held), () if keep_snapshots else observed.snapshots)
 
 
 def in_words(what: Observed) -> tuple[str, ...]:
@@ -60,9 +60,10 @@ def destroy(
     cloud: Undertaker,
     lock: Callable[[], AbstractContextManager[None]],
     progress: Progress,
+    keep_snapshots: bool = False,
 ) -> DestroyResult:
     with lock():
-        what = belongings(cloud.observe(), appliance)
+        what = belongings(cloud.observe(), appliance, keep_snapshots)
         for server in what.servers:
             with progress.step(f"Delete server {server.name}"):
                 cloud.delete_server(server.id)

@@ -61,6 +61,14 @@ def test_everything_goes_that_is_ours_and_nothing_else(lab_api: LabApi) -> None:
     assert all(step.title.startswith("Delete ") for step in said.steps)
 
 
+def test_snapshots_can_be_kept_for_a_deploy_to_come(lab_api: LabApi) -> None:
+    cloud = cloud_at(lab_api)
+    whole(cloud)
+    snapshots = cloud.observe().snapshots
+    destroy("office", cloud, lambda: hold(cloud, "office", Saying()), Saying(), keep_snapshots=True)
+    assert cloud.observe() == Observed(snapshots=snapshots)
+
+
 def test_a_second_destroy_finds_nothing(lab_api: LabApi) -> None:
     whole(cloud_at(lab_api))
     run(lab_api)
