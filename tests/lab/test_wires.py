@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.lab.hardware import MachineSpec, Rule
+from appliance.lab.hardware import BalancerService, BalancerSpec, HealthCheck, MachineSpec, Rule
 from appliance.lab.shell import run
 from tests.lab.real import GATEWAY, NETWORK, RANGE, RealLab, configure_private, private
 from tests.lab.serving import until
@@ -191,3 +191,35 @@ def test_a_machine_that_is_off_may_come_back_with_another_address(machines: Real
     assert not answers(spec.public.ipv4, 22)
     machines.hardware.delete(spec.id)
     assert f"s{spec.id}:" not in run(["ip", "-netns", machines.place.prefix, "link"])
+
+
+def test_a_balancer_listens_in_public_and_reaches_its_targets_in_private(
+    machines: RealLab, pair: Pair
+) -> None:
+    public = str(machines.place.public.network_address + 2049)
+    check = HealthCheck("http", 8080, interval=3, timeout=1, retries=1)
+    with network(machines):
+        wires = private(2), private(3)
+        for spec, wire in zip(pair, wires, strict=True):
+            machines.hardware.rewire(replace(spec, private=(wire,), firewall=(SSH,)))
+            machines.says(spec, configure_private(wire))
+        balancer = BalancerSpec(
+            id=1,
+            name="balancer",
+            algorithm="round_robin",
+            public_ipv4=public,
+            private=(private(9),),
+            services=(BalancerService("tcp", 80, 8080, False, check),),
+            targets=tuple((f"server-{spec.id}", wire.ip) for spec, wire in zip(pair, wires, strict=True)),
+        )
+        machines.hardware.apply_balancer(balancer)
+        try:
+            until(lambda: answers(public, 80))
+            health = machines.hardware.balancer_health
+            until(lambda: {seen.status for seen in health(1).values()} == {"healthy"}, 30)
+            machines.says(pair[0], f"curl -sf -m 2 http://{public}/ >/dev/null")
+        finally:
+            machines.hardware.delete_balancer(1)
+        assert not answers(public, 80)
+        for spec in pair:
+            machines.hardware.rewire(spec)
