@@ -7,9 +7,10 @@ from typing import Any, Literal
 from appliance.lab.api.addresses import new_public_ipv4, new_public_ipv6
 from appliance.lab.api.catalogue import location_view
 from appliance.lab.api.core import Lab
+from appliance.lab.api.dns_ptr import change_dns_ptr
 from appliance.lab.api.errors import ApiError, invalid
-from appliance.lab.api.primary_ips import DnsPtr, location_named, set_dns_ptr
-from appliance.lab.api.resource import Answer, Body, Operation, Protect, Rename, Resource
+from appliance.lab.api.primary_ips import location_for
+from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource
 from appliance.lab.api.views import action_view, dns_ptr_view, time
 from appliance.lab.api.wiring import perform_rewire, rewiring
 from appliance.lab.records import Action, FloatingIp, Server
@@ -51,12 +52,7 @@ def view(lab: Lab, ip: FloatingIp) -> dict[str, Any]:
 
 def create(lab: Lab, body: Create) -> Answer:
     server = _server(lab, body.server) if body.server is not None else None
-    if server is not None:
-        location = server.location
-    elif body.home_location is None:
-        raise invalid("home_location", "home_location or server is required")
-    else:
-        location = location_named("home_location", body.home_location)
+    location = location_for(server, "home_location", body.home_location)
     id_ = lab.store.new_id()
     address = new_public_ipv4(lab.state, lab.public) if body.type == "ipv4" else new_public_ipv6(lab.state)
     ip = FloatingIp(
@@ -117,17 +113,6 @@ def delete(lab: Lab, ip: FloatingIp) -> Answer:
     return 204, None
 
 
-def protect(lab: Lab, ip: FloatingIp, body: Protect) -> Answer:
-    if body.delete is not None:
-        ip.protected = body.delete
-    return 201, {"action": action_view(lab.finished("change_protection", ("floating_ip", ip.id)))}
-
-
-def change_dns_ptr(lab: Lab, ip: FloatingIp, body: DnsPtr) -> Answer:
-    set_dns_ptr(ip.dns_ptr, body)
-    return 201, {"action": action_view(lab.finished("change_dns_ptr", ("floating_ip", ip.id)))}
-
-
 FLOATING_IPS = Resource(
     "floating_ip",
     "floating_ips",
@@ -137,11 +122,11 @@ FLOATING_IPS = Resource(
     update=Update,
     updated=updated,
     delete=delete,
+    protects=True,
     operations={
         "assign": Operation(assign, Assign),
         "unassign": Operation(unassign),
-        "change_dns_ptr": Operation(change_dns_ptr, DnsPtr),
-        "change_protection": Operation(protect, Protect),
+        "change_dns_ptr": change_dns_ptr("floating_ip"),
     },
     performers=dict.fromkeys(("assign_floating_ip", "unassign_floating_ip"), perform_rewire),
 )

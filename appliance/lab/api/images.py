@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, invalid
-from appliance.lab.api.resource import Answer, Operation, Protect, Rename, Resource
-from appliance.lab.api.views import action_view, time
+from appliance.lab.api.resource import Answer, Rename, Resource
+from appliance.lab.api.views import time
 from appliance.lab.records import Action, Image
 
 
@@ -61,12 +61,6 @@ def forget(lab: Lab, image: Image) -> None:
     lab.start(lab.action("delete_layer", args={"layer": image.layers[-1]}, hidden=True))
 
 
-def protect(lab: Lab, image: Image, body: Protect) -> Answer:
-    if body.delete is not None:
-        image.protected = body.delete
-    return 201, {"action": action_view(lab.finished("change_protection", ("image", image.id)))}
-
-
 def find(lab: Lab, wanted: int | str, architecture: str) -> Image:
     """By id, or by name for system images. Raises invalid_input."""
     for image in lab.state.images.values():
@@ -95,6 +89,6 @@ IMAGES = Resource(
         "bound_to": lambda image, wanted: str(image.bound_to) in wanted,
         "architecture": lambda image, wanted: image.architecture in wanted,
     },
-    operations={"change_protection": Operation(protect, Protect)},
+    protects=True,
     performers={"delete_layer": perform_delete_layer},
 )

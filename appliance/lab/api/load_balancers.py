@@ -18,9 +18,10 @@ from appliance.lab.api.catalogue import (
     location_view,
 )
 from appliance.lab.api.core import Lab
+from appliance.lab.api.dns_ptr import DnsPtr, set_dns_ptr
 from appliance.lab.api.errors import ApiError, beyond_the_lab, invalid
-from appliance.lab.api.primary_ips import DnsPtr, location_named, set_dns_ptr
-from appliance.lab.api.resource import Answer, Body, Operation, Protect, Resource
+from appliance.lab.api.primary_ips import location_named
+from appliance.lab.api.resource import Answer, Body, Operation, Resource, done
 from appliance.lab.api.views import action_view, time
 from appliance.lab.records import Action, LoadBalancer, PrivateNic
 
@@ -185,16 +186,8 @@ def change_type(lab: Lab, balancer: LoadBalancer, body: ChangeType) -> Answer:
 
 
 def change_dns_ptr(lab: Lab, balancer: LoadBalancer, body: DnsPtr) -> Answer:
-    if body.ip not in (balancer.ipv4, balancer.ipv6):
-        raise invalid("ip", "is not an address of the load balancer")
-    set_dns_ptr(balancer.dns_ptr, body)
-    return 201, {"action": action_view(lab.finished("change_dns_ptr", ("load_balancer", balancer.id)))}
-
-
-def protect(lab: Lab, balancer: LoadBalancer, body: Protect) -> Answer:
-    if body.delete is not None:
-        balancer.protected = body.delete
-    return 201, {"action": action_view(lab.finished("change_protection", ("load_balancer", balancer.id)))}
+    set_dns_ptr(balancer.dns_ptr, body, balancer.ipv4, balancer.ipv6)
+    return done(lab, "change_dns_ptr", ("load_balancer", balancer.id))
 
 
 def delete(lab: Lab, balancer: LoadBalancer) -> Answer:
@@ -225,6 +218,7 @@ LOAD_BALANCERS = Resource(
     view=view,
     create=(create, Create),
     delete=delete,
+    protects=True,
     operations={
         **balancer_services.OPERATIONS,
         **balancer_targets.OPERATIONS,
@@ -235,7 +229,6 @@ LOAD_BALANCERS = Resource(
         "change_algorithm": Operation(change_algorithm, Algorithm),
         "change_type": Operation(change_type, ChangeType),
         "change_dns_ptr": Operation(change_dns_ptr, DnsPtr),
-        "change_protection": Operation(protect, Protect),
     },
     performers={
         "create_load_balancer": perform_create,

@@ -9,7 +9,7 @@ from appliance.lab.api.addresses import gateway, private_ips
 from appliance.lab.api.catalogue import ZONES
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, beyond_the_lab, invalid
-from appliance.lab.api.resource import Answer, Body, Operation, Protect, Rename, Resource
+from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource
 from appliance.lab.api.views import action_view, time
 from appliance.lab.api.wiring import make_network, rewire
 from appliance.lab.records import Action, Network, Route, Subnet
@@ -190,12 +190,6 @@ def change_ip_range(lab: Lab, network: Network, body: IpRange) -> Answer:
     return _changed(lab, network, "change_ip_range")
 
 
-def protect(lab: Lab, network: Network, body: Protect) -> Answer:
-    if body.delete is not None:
-        network.protected = body.delete
-    return 201, {"action": action_view(lab.finished("change_protection", ("network", network.id)))}
-
-
 async def perform_lay(lab: Lab, action: Action) -> None:
     await make_network(lab, action.args["network"])
 
@@ -216,13 +210,13 @@ NETWORKS = Resource(
     update=Update,
     updated=updated,
     delete=delete,
+    protects=True,
     operations={
         "add_subnet": Operation(add_subnet, SubnetBody),
         "delete_subnet": Operation(delete_subnet, IpRange),
         "add_route": Operation(add_route, RouteBody),
         "delete_route": Operation(delete_route, RouteBody),
         "change_ip_range": Operation(change_ip_range, IpRange),
-        "change_protection": Operation(protect, Protect),
     },
     performers={
         "lay_network": perform_lay,

@@ -7,8 +7,9 @@ from typing import Any, Literal
 from appliance.lab.api.addresses import new_public_ipv4, new_public_ipv6
 from appliance.lab.api.catalogue import LOCATIONS, location_view
 from appliance.lab.api.core import Lab
+from appliance.lab.api.dns_ptr import change_dns_ptr
 from appliance.lab.api.errors import ApiError, invalid
-from appliance.lab.api.resource import Answer, Body, Operation, Protect, Rename, Resource
+from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource
 from appliance.lab.api.specs import primary_ip
 from appliance.lab.api.views import action_view, dns_ptr_view, time
 from appliance.lab.api.wiring import perform_rewire, rewiring
@@ -32,11 +33,6 @@ class Update(Rename):
 class Assign(Body):
     assignee_id: int
     assignee_type: Literal["server"]
-
-
-class DnsPtr(Body):
-    ip: str
-    dns_ptr: str | None = None
 
 
 def view(lab: Lab, ip: PrimaryIp) -> dict[str, Any]:
@@ -65,6 +61,15 @@ def location_named(field: str, wanted: str | int) -> str:
     raise invalid(field, f"location {wanted} not found")
 
 
+def location_for(server: Server | None, field: str, wanted: str | int | None) -> str:
+    """Where something comes to be: with its server, or where it is wanted. Raises invalid_input."""
+    if server is not None:
+        return server.location
+    if wanted is None:
+        raise invalid(field, f"{field} is required without a server")
+    return location_named(field, wanted)
+
+
 def new(lab: Lab, name: str | None, kind: str, location: str, **more: Any) -> PrimaryIp:
     """Also for servers that bring none of their own; those are named after their own id."""
     id_ = lab.store.new_id()
@@ -84,14 +89,8 @@ def new(lab: Lab, name: str | None, kind: str, location: str, **more: Any) -> Pr
 
 
 def create(lab: Lab, body: Create) -> Answer:
-    server = None
-    if body.assignee_id is not None:
-        server = _server_for(lab, body.assignee_id, body.type)
-        location = server.location
-    elif body.location is None:
-        raise invalid("location", "location or assignee_id is required")
-    else:
-        location = location_named("location", body.location)
+    server = _server_for(lab, body.assignee_id, body.type) if body.assignee_id is not None else None
+    location = location_for(server, "location", body.location)
     ip = new(lab, body.name, body.type, location, labels=body.labels, auto_delete=body.auto_delete)
     action = None
     if server is not None:
@@ -152,24 +151,6 @@ def unassign(lab: Lab, ip: PrimaryIp, body: Body) -> Answer:
     return 201, {"action": action_view(_begin(lab, ip, "unassign_primary_ip", server.id))}
 
 
-def protect(lab: Lab, ip: PrimaryIp, body: Protect) -> Answer:
-    if body.delete is not None:
-        ip.protected = body.delete
-    return 201, {"action": action_view(lab.finished("change_protection", ("primary_ip", ip.id)))}
-
-
-def change_dns_ptr(lab: Lab, ip: PrimaryIp, body: DnsPtr) -> Answer:
-    set_dns_ptr(ip.dns_ptr, body)
-    return 201, {"action": action_view(lab.finished("change_dns_ptr", ("primary_ip", ip.id)))}
-
-
-def set_dns_ptr(pointers: dict[str, str], body: DnsPtr) -> None:
-    if body.dns_ptr is None:
-        pointers.pop(body.ip, None)
-    else:
-        pointers[body.ip] = body.dns_ptr
-
-
 PRIMARY_IPS = Resource(
     "primary_ip",
     "primary_ips",
@@ -180,11 +161,11 @@ PRIMARY_IPS = Resource(
     updated=updated,
     delete=delete,
     filters={"ip": lambda ip, wanted: ip.ip in wanted},
+    protects=True,
     operations={
         "assign": Operation(assign, Assign),
         "unassign": Operation(unassign),
-        "change_dns_ptr": Operation(change_dns_ptr, DnsPtr),
-        "change_protection": Operation(protect, Protect),
+        "change_dns_ptr": change_dns_ptr("primary_ip"),
     },
     performers=dict.fromkeys(("assign_primary_ip", "unassign_primary_ip"), perform_rewire),
 )

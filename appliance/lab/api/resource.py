@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from appliance.lab.api.core import Lab, Performer
+from appliance.lab.api.core import Lab, Performer, Ref
 from appliance.lab.api.errors import ApiError, invalid, not_found, not_unique
 from appliance.lab.api.labels import check_labels, parse_selector
 from appliance.lab.api.paging import read_page, sort
@@ -68,6 +68,7 @@ class Resource(Generic[R]):
     delete: Callable[[Lab, R], Answer] | None = None
     sorts: tuple[str, ...] = ("id", "name", "created")
     filters: Mapping[str, Callable[[R, list[str]], bool]] = field(default_factory=dict)
+    protects: bool = False  # has change_protection against deletion
     operations: Mapping[str, Operation[R]] = field(default_factory=dict)
     performers: Mapping[str, Performer] = field(default_factory=dict)
     has_actions: bool = True
@@ -88,7 +89,10 @@ class Resource(Generic[R]):
                 web.get(f"{one}/actions", self._actions),
                 web.get(f"{one}/actions/{{action_id:\\d+}}", self._action),
             ]
-        found += [web.post(f"{one}/actions/{n}", self._operation(o)) for n, o in self.operations.items()]
+        operations = dict(self.operations)
+        if self.protects:
+            operations["change_protection"] = Operation(self._protect, Protect)
+        found += [web.post(f"{one}/actions/{n}", self._operation(o)) for n, o in operations.items()]
         return found
 
     def find(self, lab: Lab, id: int) -> R:  # noqa: A002 - the API's word
@@ -184,6 +188,11 @@ class Resource(Generic[R]):
             raise not_found("action", request.match_info["action_id"])
         return reply((200, {"action": action_view(action)}))
 
+    def _protect(self, lab: Lab, record: R, body: Protect) -> Answer:
+        if body.delete is not None:
+            record.protected = body.delete
+        return done(lab, "change_protection", (self.singular, record.id))
+
     def _asked(self, request: web.Request) -> R:
         return self.find(request.app[LAB], int(request.match_info["id"]))
 
@@ -207,6 +216,11 @@ def list_actions(request: web.Request, keep: Callable[[Action], bool]) -> web.Re
     ]
     sorts = ("id", "command", "status", "started", "finished")
     return paged(request, "actions", sort(found, query.getall("sort", []), sorts), action_view)
+
+
+def done(lab: Lab, command: str, *refs: Ref) -> Answer:
+    """The answer of an action that was done at once."""
+    return 201, {"action": action_view(lab.finished(command, *refs))}
 
 
 def reply(answer: Answer) -> web.Response:

@@ -8,9 +8,9 @@ from appliance.lab.api.addresses import new_mac, new_private_ip, private_ips
 from appliance.lab.api.balancers import perform_apply
 from appliance.lab.api.catalogue import LOCATIONS
 from appliance.lab.api.core import Lab
+from appliance.lab.api.dns_ptr import DnsPtr, set_dns_ptr
 from appliance.lab.api.errors import ApiError, invalid
-from appliance.lab.api.primary_ips import DnsPtr, set_dns_ptr
-from appliance.lab.api.resource import Answer, Body, Operation
+from appliance.lab.api.resource import Answer, Body, Operation, done
 from appliance.lab.api.specs import primary_ip
 from appliance.lab.api.views import action_view
 from appliance.lab.api.wiring import perform_rewire, rewiring
@@ -95,10 +95,8 @@ def change_alias_ips(lab: Lab, server: Server, body: AliasIps) -> Answer:
 
 def change_dns_ptr(lab: Lab, server: Server, body: DnsPtr) -> Answer:
     ip = primary_ip(lab.state, server.id, "ipv6" if ":" in body.ip else "ipv4")
-    if ip is None or (ip.type == "ipv4" and ip.ip != body.ip):
-        raise invalid("ip", "is not an address of the server")
-    set_dns_ptr(ip.dns_ptr, body)
-    return 201, {"action": action_view(lab.finished("change_dns_ptr", ("server", server.id)))}
+    set_dns_ptr(ip.dns_ptr if ip else {}, body, *([ip.ip] if ip else []))
+    return done(lab, "change_dns_ptr", ("server", server.id))
 
 
 OPERATIONS: dict[str, Operation[Server]] = {

@@ -6,7 +6,7 @@ from appliance.lab.api import images, server_images, server_networks, server_pow
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, invalid
 from appliance.lab.api.placement_groups import refuse_if_full
-from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource
+from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource, done
 from appliance.lab.api.server_create import (
     Create,
     create,
@@ -92,11 +92,7 @@ def protect(lab: Lab, server: Server, body: Protection) -> Answer:
     if delete != rebuild:
         raise invalid("delete", "delete and rebuild protection must be equal")
     server.protected, server.rebuild_protected = delete, rebuild
-    return _done(lab, server, "change_protection")
-
-
-def _done(lab: Lab, server: Server, command: str) -> Answer:
-    return 201, {"action": action_view(lab.finished(command, ("server", server.id)))}
+    return done(lab, "change_protection", ("server", server.id))
 
 
 def change_type(lab: Lab, server: Server, body: ChangeType) -> Answer:
@@ -125,7 +121,7 @@ async def perform_change_type(lab: Lab, action: Action) -> None:
 
 def enable_backup(lab: Lab, server: Server, body: Body) -> Answer:
     server.backup_window = BACKUP_WINDOW
-    return _done(lab, server, "enable_backup")
+    return done(lab, "enable_backup", ("server", server.id))
 
 
 def disable_backup(lab: Lab, server: Server, body: Body) -> Answer:
@@ -133,7 +129,7 @@ def disable_backup(lab: Lab, server: Server, body: Body) -> Answer:
     server.backup_window = None
     for image in [i for i in lab.state.images.values() if i.bound_to == server.id]:
         images.forget(lab, image)
-    return _done(lab, server, "disable_backup")
+    return done(lab, "disable_backup", ("server", server.id))
 
 
 def join_group(lab: Lab, server: Server, body: JoinGroup) -> Answer:
@@ -143,14 +139,14 @@ def join_group(lab: Lab, server: Server, body: JoinGroup) -> Answer:
         raise ApiError("server_not_stopped", "server must be off")
     refuse_if_full(lab, body.placement_group)
     server.placement_group = body.placement_group
-    return _done(lab, server, "add_to_placement_group")
+    return done(lab, "add_to_placement_group", ("server", server.id))
 
 
 def leave_group(lab: Lab, server: Server, body: Body) -> Answer:
     if server.placement_group is None:
         raise ApiError("not_in_placement_group", "server is in no placement group", status=422)
     server.placement_group = None
-    return _done(lab, server, "remove_from_placement_group")
+    return done(lab, "remove_from_placement_group", ("server", server.id))
 
 
 async def perform_follow_labels(lab: Lab, action: Action) -> None:

@@ -9,8 +9,8 @@ from pydantic import Field
 from appliance.lab.api.catalogue import location_view
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, invalid
-from appliance.lab.api.primary_ips import location_named
-from appliance.lab.api.resource import Answer, Body, Operation, Protect, Resource
+from appliance.lab.api.primary_ips import location_for
+from appliance.lab.api.resource import Answer, Body, Operation, Resource, done
 from appliance.lab.api.views import action_view, time
 from appliance.lab.records import Server, Volume
 
@@ -55,12 +55,7 @@ def view(lab: Lab, volume: Volume) -> dict[str, Any]:
 
 def create(lab: Lab, body: Create) -> Answer:
     server = _server(lab, body.server) if body.server is not None else None
-    if server is not None:
-        location = server.location
-    elif body.location is None:
-        raise invalid("location", "location or server is required")
-    else:
-        location = location_named("location", body.location)
+    location = location_for(server, "location", body.location)
     volume = Volume(
         id=lab.store.new_id(),
         name=body.name,
@@ -110,14 +105,14 @@ def detach(lab: Lab, volume: Volume, body: Body) -> Answer:
         raise ApiError("volume_not_attached", "volume is not attached", status=422)
     refs = (("volume", volume.id), ("server", volume.server))
     volume.server = None
-    return 201, {"action": action_view(lab.finished("detach_volume", *refs))}
+    return done(lab, "detach_volume", *refs)
 
 
 def resize(lab: Lab, volume: Volume, body: Resize) -> Answer:
     if body.size <= volume.size:
         raise invalid("size", "a volume can only grow")
     volume.size = body.size
-    return 201, {"action": action_view(lab.finished("resize_volume", ("volume", volume.id)))}
+    return done(lab, "resize_volume", ("volume", volume.id))
 
 
 def delete(lab: Lab, volume: Volume) -> Answer:
@@ -125,12 +120,6 @@ def delete(lab: Lab, volume: Volume) -> Answer:
         raise ApiError("volume_attached", "volume must be detached first", status=422)
     del lab.state.volumes[volume.id]
     return 204, None
-
-
-def protect(lab: Lab, volume: Volume, body: Protect) -> Answer:
-    if body.delete is not None:
-        volume.protected = body.delete
-    return 201, {"action": action_view(lab.finished("change_protection", ("volume", volume.id)))}
 
 
 VOLUMES = Resource(
@@ -141,10 +130,10 @@ VOLUMES = Resource(
     create=(create, Create),
     delete=delete,
     filters={"status": lambda volume, wanted: volume.status in wanted},
+    protects=True,
     operations={
         "attach": Operation(attach, Attach),
         "detach": Operation(detach),
         "resize": Operation(resize, Resize),
-        "change_protection": Operation(protect, Protect),
     },
 )
