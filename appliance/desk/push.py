@@ -19,7 +19,8 @@ from appliance.desk.remote import Shell
 from appliance.desk.settings import Settings
 
 RECEIVE_SECONDS = 120  # the gateway's own validator takes 2 to 11 s
-ACTIVATE_SECONDS = 330  # twice 120 s for a gateway that does not come up, and the old one again
+# Twice, for the new bundle and the one before: 345 s for answers in flight to end, 120 s to be ready.
+ACTIVATE_SECONDS = 1000
 
 
 @dataclass(frozen=True)

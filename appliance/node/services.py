@@ -16,6 +16,7 @@ DRAIN_SECONDS = 345  # TimeoutStopSec of the units, and a little
 READY_SECONDS = 120
 EDGE_SECONDS = 15
 POLL_SECONDS = 0.3
+MOST_RESTARTS = 2  # by systemd's Restart=; then it is a loop, and waiting on would not help
 
 
 class Systemd:
@@ -54,11 +55,16 @@ def state(unit: str) -> str:
     return run(["systemctl", "show", "--value", "-p", "ActiveState", unit], seconds=10).out.strip()
 
 
-def journal(unit: str) -> str:
-    """The end of what it said since its last start."""
-    shown = run(["systemctl", "show", "--value", "-p", "InvocationID", unit], seconds=10).out.strip()
-    since = [f"_SYSTEMD_INVOCATION_ID={shown}"] if shown else [f"--unit={unit}"]
-    return run(["journalctl", "--no-pager", "--output=cat", "--lines=20", *since], seconds=20).out
+def restarts(unit: str) -> int:
+    """How often systemd itself has started it anew since the last `systemctl restart`."""
+    said = run(["systemctl", "show", "--value", "-p", "NRestarts", unit], seconds=10).out.strip()
+    return int(said) if said.isdigit() else 0
+
+
+def journal(unit: str, since: float) -> str:
+    """The end of what it said, and systemd of it, after `since` (seconds of the epoch)."""
+    bounds = [f"--unit={unit}", f"--since=@{since:.0f}", "--lines=20"]
+    return run(["journalctl", "--no-pager", "--output=cat", *bounds], seconds=20).out
 
 
 def gateway_ready() -> bool:
@@ -86,19 +92,23 @@ def edge_answers() -> bool:
 
 
 def _systemctl(verb: str, unit: str, seconds: float) -> None:
+    begin = time.time()
     outcome = run(["systemctl", verb, unit], seconds=seconds)
     if outcome.code != 0:
-        raise NodeTrouble(f"{unit} does not {verb}.", why=outcome.tail() + "\n" + journal(unit))
+        raise NodeTrouble(f"{unit} does not {verb}.", why=outcome.tail() + "\n" + journal(unit, begin))
 
 
 def _wait(unit: str, answers: Callable[[], bool], seconds: float) -> None:
-    """Raises as soon as the unit has given up, and after `seconds` in any case."""
+    """Raises as soon as the unit has given up or goes round in a loop, and after `seconds` in any case."""
+    begin = time.time() - 1
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if answers():
             return
         now = state(unit)
         if now in ("failed", "inactive"):
-            raise NodeTrouble(f"{unit} has ended ({now}).", why=journal(unit))
+            raise NodeTrouble(f"{unit} has ended ({now}).", why=journal(unit, begin))
+        if restarts(unit) >= MOST_RESTARTS:
+            raise NodeTrouble(f"{unit} ends again and again.", why=journal(unit, begin))
         time.sleep(POLL_SECONDS)
-    raise NodeTrouble(f"{unit} did not answer within {seconds:g} s.", why=journal(unit))
+    raise NodeTrouble(f"{unit} did not answer within {seconds:g} s.", why=journal(unit, begin))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -27,7 +28,9 @@ HAPROXY = Path("/etc/haproxy/haproxy.cfg")
 
 def validate(staged: Path) -> None:
     """Raises NodeTrouble with the validator's own words in `why`."""
-    _judge("OpenClaw refuses the config.", _openclaw(staged))
+    outcome = _openclaw(staged)
+    if outcome.code != 0:
+        raise NodeTrouble("OpenClaw refuses the config.", why=issues(outcome.out) or outcome.tail())
     _judge("HAProxy refuses the bundle.", _haproxy(staged))
     _judge("nft refuses the bundle.", _nft(staged))
 
@@ -35,6 +38,15 @@ def validate(staged: Path) -> None:
 def _judge(what: str, outcome: Outcome) -> None:
     if outcome.code != 0:
         raise NodeTrouble(what, why=outcome.tail())
+
+
+def issues(said: str) -> str:
+    """OpenClaw's complaints, one a line: "gateway: Unrecognized key". Empty where it said none in its JSON."""
+    try:
+        found = json.loads(said)["issues"]
+        return "\n".join(f"{issue['path']}: {issue['message']}" for issue in found)
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _openclaw(staged: Path) -> Outcome:
