@@ -300,7 +300,8 @@ def walk_balancers(rest: Checked, network: int, server: int) -> None:
     rest.ok("POST", f"{at}/add_service", {"protocol": "http", "health_check": {**check, "protocol": "http"}})
     rest.ok("POST", f"{at}/update_service", {"listen_port": 80, "health_check": {"retries": 5}})
     by_label = {"type": "label_selector", "label_selector": {"selector": "a=1"}, "use_private_ip": True}
-    by_ip = {"type": "ip", "ip": {"ip": "10.0.1.200"}}
+    public = rest.ok("GET", f"/servers/{server}")["server"]["public_net"]["ipv4"]["ip"]
+    by_ip = {"type": "ip", "ip": {"ip": public}}
     by_id = {"type": "server", "server": {"id": server}, "use_private_ip": True}
     for target in (by_id, by_label, by_ip):
         rest.ok("POST", f"{at}/add_target", target)

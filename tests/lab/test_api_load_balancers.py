@@ -122,6 +122,8 @@ def test_refusals(rest: Rest) -> None:
     assert rest.refused("POST", f"{at}/add_service", TCP) == (412, "source_port_already_used")
     foreign = {"type": "ip", "ip": {"ip": "192.0.2.1"}}
     assert rest.refused("POST", f"{at}/add_target", foreign) == (422, "ip_not_owned")
+    inside = {"type": "ip", "ip": {"ip": "10.0.1.200"}}
+    assert rest.refused("POST", f"{at}/add_target", inside) == (422, "network_has_no_vswitch_subnet")
     public = {"type": "server", "server": {"id": server}}
     rest.ok("POST", f"{at}/add_target", public)
     assert rest.refused("POST", f"{at}/add_target", private(server)) == (422, "target_already_defined")
@@ -133,6 +135,24 @@ def test_refusals(rest: Rest) -> None:
     assert disabled == (422, "load_balancer_public_interface_disabled")
 
 
+def test_a_server_keeps_the_address_that_a_balancer_uses(rest: Rest) -> None:
+    server = rest.server()
+    balancer(rest, targets=[{"type": "server", "server": {"id": server["id"]}}])
+    rest.ok("POST", f"/servers/{server['id']}/actions/poweroff")
+    own = server["public_net"]["ipv4"]["id"]
+    kept = rest.refused("POST", f"/primary_ips/{own}/actions/unassign")
+    assert kept == (422, "server_is_load_balancer_target")
+
+
+def test_a_deleted_network_lets_go_of_its_balancer(lab_api: LabApi, rest: Rest) -> None:
+    network = rest.network()
+    made = balancer(rest, network=network)
+    rest.ok("DELETE", f"/networks/{network}")
+    until(lambda: lab_api.hardware.networks == {})
+    assert lab_api.hardware.balancers[made].private == ()
+    assert rest.ok("GET", f"/load_balancers/{made}")["load_balancer"]["private_net"] == []
+
+
 def test_an_lb11_has_five_services(rest: Rest) -> None:
     services = [{**TCP, "listen_port": port} for port in range(1, 7)]
     made = balancer(rest, services=services[:5])
@@ -142,7 +162,7 @@ def test_an_lb11_has_five_services(rest: Rest) -> None:
     rest.ok("POST", f"/load_balancers/{made}/actions/add_service", services[5])
     smaller = {"load_balancer_type": "lb11"}
     back = rest.refused("POST", f"/load_balancers/{made}/actions/change_type", smaller)
-    assert back == (403, "resource_limit_exceeded")
+    assert back == (422, "invalid_load_balancer_type")
 
 
 def test_https_needs_a_certificate_which_is_then_in_use(lab_api: LabApi, rest: Rest) -> None:

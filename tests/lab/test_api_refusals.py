@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -119,6 +120,9 @@ def test_primary_ips_at_create(rest: Rest) -> None:
     wrong = {**SERVER, "public_net": {"ipv4": six["id"]}}
     assert rest.refused("POST", "/servers", wrong) == (412, "primary_ip_version_mismatch")
     rest.server("owner", public_net={"ipv6": six["id"]})
+    far = rest.ok("POST", "/primary_ips", {"name": "f", "type": "ipv4", "location": "ash"})["primary_ip"]
+    away = {**SERVER, "public_net": {"ipv4": far["id"]}}
+    assert rest.refused("POST", "/servers", away) == (422, "primary_ip_datacenter_mismatch")
     taken = {**SERVER, "public_net": {"ipv6": six["id"]}}
     assert rest.refused("POST", "/servers", taken) == (422, "primary_ip_assigned")
 
@@ -171,6 +175,25 @@ def test_networks(rest: Rest) -> None:
     assert rest.refused("POST", "/networks", small) == (422, "invalid_input")
 
 
+def test_a_network_that_is_being_changed_is_a_conflict(lab_api: LabApi, rest: Rest) -> None:
+    network = rest.network()
+    gate = lab_api.hardware.gates["create_network"] = threading.Event()
+    zone = {"type": "cloud", "network_zone": "eu-central"}
+    action = rest("POST", f"/networks/{network}/actions/add_subnet", zone).json()["action"]
+    again = rest.refused("POST", f"/networks/{network}/actions/add_subnet", zone)
+    assert again == (409, "conflict")
+    gate.set()
+    rest.finished(action["id"])
+
+
+def test_floating_ips(rest: Rest) -> None:
+    server = rest.server()["id"]
+    made = rest.ok("POST", "/floating_ips", {"type": "ipv4", "server": server})["floating_ip"]["id"]
+    again = rest.refused("POST", f"/floating_ips/{made}/actions/assign", {"server": server})
+    assert again == (422, "floating_ip_assigned")
+    assert rest.refused("DELETE", f"/floating_ips/{made}") == (422, "must_be_unassigned")
+
+
 def test_firewalls(rest: Rest) -> None:
     server = rest.server()["id"]
     private = rest.server(
@@ -189,7 +212,18 @@ def test_firewalls(rest: Rest) -> None:
     assert nobody == (404, "firewall_resource_not_found")
     alone = rest.refused("POST", f"{at}/apply_to_resources", {"apply_to": on(private)})
     assert alone == (422, "private_net_only_server")
-    assert rest("DELETE", f"/firewalls/{firewall}").json()["error"]["code"] == "resource_in_use"
+    assert rest.refused("DELETE", f"/firewalls/{firewall}") == (422, "resource_in_use")
+    twice = {"name": "g", "apply_to": [*on(server), *on(server)]}
+    assert rest.refused("POST", "/firewalls", twice) == (422, "server_already_added")
+    stray = {"name": "g", "apply_to": on(1)}
+    assert rest.refused("POST", "/firewalls", stray) == (422, "firewall_resource_not_found")
+    rest.ok("PUT", f"/servers/{server}", {"labels": {"a": "b"}})
+    selector = [{"type": "label_selector", "label_selector": {"selector": "a"}}]
+    other = rest.ok("POST", "/firewalls", {"name": "g", "apply_to": selector})["firewall"]["id"]
+    managed = rest.refused(
+        "POST", f"/firewalls/{other}/actions/remove_from_resources", {"remove_from": on(server)}
+    )
+    assert managed == (422, "firewall_managed_by_label_selector")
     for rule in (
         {"direction": "in", "protocol": "tcp", "port": "80-70", "source_ips": ["0.0.0.0/0"]},
         {"direction": "in", "protocol": "tcp", "source_ips": ["0.0.0.0/0"]},
@@ -233,4 +267,4 @@ def test_a_disk_never_shrinks(rest: Rest) -> None:
     at = f"/servers/{server}/actions/change_type"
     assert rest.refused("POST", at, change) == (422, "server_not_stopped")
     rest.ok("POST", f"/servers/{server}/actions/poweroff")
-    assert rest.refused("POST", at, change) == (422, "invalid_input")
+    assert rest.refused("POST", at, change) == (422, "invalid_server_type")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Any, Literal
 
 from appliance.lab.api.addresses import public_ipv4s
-from appliance.lab.api.balancers import address_of, begin, expand, is_within, refuse_beyond, target_key
+from appliance.lab.api.balancers import address_of, begin, expand, refuse_beyond, target_key
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, invalid
 from appliance.lab.api.labels import parse_selector
+from appliance.lab.api.networks import PRIVATE
 from appliance.lab.api.resource import Answer, Body, Operation
 from appliance.lab.api.views import action_view
 from appliance.lab.hardware import TargetHealth
@@ -101,10 +103,14 @@ def add(lab: Lab, balancer: LoadBalancer, body: TargetBody) -> None:
 
 def _refuse_foreign(lab: Lab, balancer: LoadBalancer, ip: str) -> None:
     try:
-        own = ip in set(public_ipv4s(lab.state)) or is_within(lab.state, balancer, ip)
+        address = IPv4Address(ip)
     except ValueError as e:
         raise invalid("ip", "must be an IPv4 address") from e
-    if not own:
+    if balancer.private and any(address in network for network in PRIVATE):
+        raise ApiError(
+            "network_has_no_vswitch_subnet", "private addresses are reached through a vSwitch only"
+        )
+    if ip not in set(public_ipv4s(lab.state)):
         raise ApiError("ip_not_owned", f"{ip} is not owned by the project")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
-
 from appliance.lab.api.catalogue import LOAD_BALANCER_TYPES
 from appliance.lab.api.core import Lab, Ref
 from appliance.lab.api.errors import ApiError
@@ -102,12 +100,6 @@ def address_of(state: State, balancer: LoadBalancer, target: Target) -> str | No
         return next((nic.ip for nic in server.private if nic.network in networks), None)
     ip = primary_ip(state, server.id, "ipv4")
     return ip.ip if ip else None
-
-
-def is_within(state: State, balancer: LoadBalancer, address: str) -> bool:
-    """Whether an address lies in a network the load balancer is in."""
-    ranges = [IPv4Network(state.networks[nic.network].ip_range) for nic in balancer.private]
-    return any(IPv4Address(address) in r for r in ranges)
 
 
 def _service(state: State, service: Service) -> BalancerService:

@@ -105,9 +105,9 @@ class Lab:
             for a in self.state.actions.values()
         )
 
-    def refuse_if_locked(self, ref: Ref) -> None:
+    def refuse_if_locked(self, ref: Ref, code: str = "locked") -> None:
         if holder := self.holder(ref):
-            raise ApiError("locked", f"{ref[0]} is locked: action {holder.command} ({holder.id}) is running")
+            raise ApiError(code, f"{ref[0]} is locked: action {holder.command} ({holder.id}) is running")
 
     async def _perform(self, chain: tuple[Action, ...]) -> None:
         error: ActionError | None = None

@@ -110,7 +110,10 @@ def _rules(bodies: list[RuleBody]) -> list[FirewallRule]:
 def create(lab: Lab, body: Create) -> Answer:
     firewall = Firewall(id=0, name=body.name, labels=body.labels, rules=_rules(body.rules))
     for on in body.apply_to:
-        _apply(lab, firewall, on)
+        try:
+            _apply(lab, firewall, on)
+        except ApiError as e:
+            raise _at_create(e) from e
     firewall.id = lab.store.new_id()
     lab.state.firewalls[firewall.id] = firewall
     actions = []
@@ -119,6 +122,15 @@ def create(lab: Lab, body: Create) -> Answer:
     if body.apply_to:
         actions.append(_begin(lab, firewall, "apply_firewall", covered(lab.state, firewall)))
     return FIREWALLS.answer(lab, firewall, 201, actions=[action_view(a) for a in actions])
+
+
+def _at_create(error: ApiError) -> ApiError:
+    """The same refusals have other names and statuses where a firewall is made."""
+    if error.code == "firewall_resource_not_found":
+        return ApiError(error.code, error.message, status=422)
+    if error.code == "firewall_already_applied":
+        return ApiError("server_already_added", error.message)
+    return error
 
 
 def _begin(lab: Lab, firewall: Firewall, command: str, servers: Iterable[int]) -> Any:
@@ -177,6 +189,10 @@ def remove(lab: Lab, firewall: Firewall, body: Remove) -> Answer:
             firewall.servers.remove(on.server.id)
         elif on.label_selector and on.label_selector.selector in firewall.selectors:
             firewall.selectors.remove(on.label_selector.selector)
+        elif on.server and on.server.id in before:
+            raise ApiError(
+                "firewall_managed_by_label_selector", f"server {on.server.id} is covered by a label selector"
+            )
         else:
             raise ApiError("firewall_resource_not_found", "firewall is not applied there")
     action = _begin(lab, firewall, "remove_firewall", before - covered(lab.state, firewall))
@@ -191,7 +207,7 @@ def set_rules(lab: Lab, firewall: Firewall, body: SetRules) -> Answer:
 
 def delete(lab: Lab, firewall: Firewall) -> Answer:
     if firewall.servers or firewall.selectors:
-        raise ApiError("resource_in_use", "firewall is still applied", status=409)
+        raise ApiError("resource_in_use", "firewall is still applied")
     del lab.state.firewalls[firewall.id]
     return 204, None
 

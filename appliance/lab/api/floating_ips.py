@@ -93,9 +93,11 @@ def updated(lab: Lab, ip: FloatingIp, body: Update) -> None:
 def assign(lab: Lab, ip: FloatingIp, body: Assign) -> Answer:
     """From wherever it is: a floating IP moves between running servers."""
     server, before = _server(lab, body.server), ip.server
+    if before == server.id:
+        raise ApiError("floating_ip_assigned", f"floating IP is already assigned to server {server.id}")
     ip.server = server.id
-    touched = [server.id] if before in (None, server.id) else [before, server.id]
-    action = _begin(lab, ip, "assign_floating_ip", *(i for i in touched if i is not None))
+    touched = [server.id] if before is None else [before, server.id]  # never on two machines
+    action = _begin(lab, ip, "assign_floating_ip", *touched)
     return 201, {"action": action_view(action)}
 
 

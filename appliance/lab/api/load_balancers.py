@@ -180,7 +180,10 @@ def change_algorithm(lab: Lab, balancer: LoadBalancer, body: Algorithm) -> Answe
 
 def change_type(lab: Lab, balancer: LoadBalancer, body: ChangeType) -> Answer:
     changed = balancer.model_copy(update={"type": _type(body.load_balancer_type).name})
-    refuse_beyond(changed)
+    try:
+        refuse_beyond(changed)
+    except ApiError as e:
+        raise ApiError("invalid_load_balancer_type", e.message) from e
     balancer.type = changed.type
     return 201, {"action": action_view(begin(lab, balancer, "change_load_balancer_type"))}
 

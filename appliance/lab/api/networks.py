@@ -6,13 +6,14 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Literal
 
 from appliance.lab.api.addresses import gateway, private_ips
+from appliance.lab.api.balancers import apply
 from appliance.lab.api.catalogue import ZONES
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, beyond_the_lab, invalid
 from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource
 from appliance.lab.api.views import action_view, time
 from appliance.lab.api.wiring import make_network, rewire
-from appliance.lab.records import Action, Network, Route, Subnet
+from appliance.lab.records import Action, LoadBalancer, Network, Route, Server, Subnet
 
 PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 SMALLEST_NETWORK, SMALLEST_SUBNET = 24, 30  # prefix lengths
@@ -136,13 +137,17 @@ def updated(lab: Lab, network: Network, body: Update) -> None:
 
 def delete(lab: Lab, network: Network) -> Answer:
     """Servers and load balancers in it are detached in the background."""
-    if any(_is_in(b.private, network.id) for b in lab.state.load_balancers.values()):
-        raise ApiError("resource_in_use", "a load balancer is attached to the network", status=409)
-    left = [s for s in lab.state.servers.values() if _is_in(s.private, network.id)]
-    for server in left:
-        server.private = [nic for nic in server.private if nic.network != network.id]
+    servers = [s for s in lab.state.servers.values() if _is_in(s.private, network.id)]
+    balancers = [b for b in lab.state.load_balancers.values() if _is_in(b.private, network.id)]
+    members: tuple[Server | LoadBalancer, ...] = (*servers, *balancers)
+    for member in members:
+        member.private = [nic for nic in member.private if nic.network != network.id]
     del lab.state.networks[network.id]
-    args = {"network": network.id, "servers": [s.id for s in left]}
+    args = {
+        "network": network.id,
+        "servers": [s.id for s in servers],
+        "load_balancers": [b.id for b in balancers],
+    }
     lab.start(lab.action("lift_network", args=args, hidden=True))
     return 204, None
 
@@ -197,6 +202,9 @@ async def perform_lay(lab: Lab, action: Action) -> None:
 async def perform_lift(lab: Lab, action: Action) -> None:
     for server_id in action.args["servers"]:
         await rewire(lab, server_id)
+    for balancer_id in action.args["load_balancers"]:
+        if balancer_id in lab.state.load_balancers:
+            await apply(lab, lab.state.load_balancers[balancer_id])
     network_id = action.args["network"]
     await lab.do(("network", network_id), lab.hardware.delete_network, network_id)
 
@@ -211,6 +219,7 @@ NETWORKS = Resource(
     updated=updated,
     delete=delete,
     protects=True,
+    busy="conflict",
     operations={
         "add_subnet": Operation(add_subnet, SubnetBody),
         "delete_subnet": Operation(delete_subnet, IpRange),

@@ -147,6 +147,12 @@ def unassign(lab: Lab, ip: PrimaryIp, body: Body) -> Answer:
     lab.refuse_if_locked(("server", server.id))
     if server.status != "off":
         raise ApiError("server_not_stopped", "server must be off")
+    if ip.type == "ipv4" and any(
+        t.server == server.id and not t.use_private_ip
+        for b in lab.state.load_balancers.values()
+        for t in b.targets
+    ):
+        raise ApiError("server_is_load_balancer_target", "a load balancer reaches the server by it")
     ip.assignee_id = None
     return 201, {"action": action_view(_begin(lab, ip, "unassign_primary_ip", server.id))}
 

@@ -69,6 +69,7 @@ class Resource(Generic[R]):
     sorts: tuple[str, ...] = ("id", "name", "created")
     filters: Mapping[str, Callable[[R, list[str]], bool]] = field(default_factory=dict)
     protects: bool = False  # has change_protection against deletion
+    busy: str = "locked"  # the code of a refusal while another action holds the object
     operations: Mapping[str, Operation[R]] = field(default_factory=dict)
     performers: Mapping[str, Performer] = field(default_factory=dict)
     has_actions: bool = True
@@ -159,7 +160,7 @@ class Resource(Generic[R]):
         lab, record = request.app[LAB], self._asked(request)
         if record.protected:
             raise ApiError("protected", f"{self.singular} is delete protected")
-        lab.refuse_if_locked((self.singular, record.id))
+        lab.refuse_if_locked((self.singular, record.id), self.busy)
         return reply(self.delete(lab, record))
 
     def _operation(self, operation: Operation[R]) -> Handler:
@@ -167,7 +168,7 @@ class Resource(Generic[R]):
             body = await read(request, operation.body)
             lab, record = request.app[LAB], self._asked(request)
             if operation.locks:
-                lab.refuse_if_locked((self.singular, record.id))
+                lab.refuse_if_locked((self.singular, record.id), self.busy)
             return reply(operation.do(lab, record, body))
 
         return handle

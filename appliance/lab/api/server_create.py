@@ -149,7 +149,7 @@ def _addresses(lab: Lab, wanted: PublicNet, location: str) -> tuple[tuple[Primar
         if ip.assignee_id is not None:
             raise ApiError("primary_ip_assigned", f"primary IP {id_} is assigned already")
         if ip.location != location:
-            raise invalid(f"public_net.{kind}", f"primary IP {id_} is in {ip.location}, not {location}")
+            raise ApiError("primary_ip_datacenter_mismatch", f"primary IP {id_} is in {ip.location}")
         own.append(ip)
     return tuple(own), tuple(new)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.lab.api import images, server_images, server_networks, server_power
+from appliance.lab.api.catalogue import SERVER_TYPES, ServerType
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, invalid
 from appliance.lab.api.placement_groups import refuse_if_full
@@ -99,19 +100,24 @@ def change_type(lab: Lab, server: Server, body: ChangeType) -> Answer:
     kind = server_type_named(body.server_type)
     if server.status != "off":
         raise ApiError("server_not_stopped", "server must be off")
-    if server.location not in kind.locations or kind.retired:
-        raise invalid("server_type", f"{kind.name} is not offered in {server.location}")
-    image = lab.state.images.get(server.image or 0)
-    if image is not None and image.architecture != kind.architecture:
-        raise invalid("server_type", f"{kind.name} is {kind.architecture}")
-    if kind.disk < server.disk_size:
-        raise invalid("server_type", "its disk is smaller than the server's")
+    if why := _unfit(server, kind):
+        raise ApiError("invalid_server_type", why)
     if lab.faults.sold_out(kind.name, server.location):
         raise ApiError("resource_unavailable", "error during placement")
     server.server_type = kind.name
     if body.upgrade_disk:
         server.disk_size = kind.disk
     return begin(lab, server, "change_server_type", {"servers": [server.id]})
+
+
+def _unfit(server: Server, kind: ServerType) -> str | None:
+    if server.location not in kind.locations or kind.retired:
+        return f"{kind.name} is not offered in {server.location}"
+    if kind.architecture != SERVER_TYPES[server.server_type].architecture:
+        return f"{kind.name} is {kind.architecture}"
+    if kind.disk < server.disk_size:
+        return f"the disk of {kind.name} is smaller than the server's"
+    return None
 
 
 async def perform_change_type(lab: Lab, action: Action) -> None:
