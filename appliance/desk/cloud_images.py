@@ -6,11 +6,9 @@ from collections.abc import Mapping
 
 from appliance.contract.trouble import CloudTrouble
 from appliance.desk import cloud_read as read
-from appliance.desk.cloud_servers import Calls, OnProgress
+from appliance.desk.cloud_servers import SNAPSHOT_SECONDS, Calls, OnProgress
 from appliance.desk.cloud_wire import Raw
 from appliance.desk.model import Image
-
-SNAPSHOT_SECONDS = 20 * 60.0
 
 
 class ImageCalls(Calls):

@@ -12,6 +12,7 @@ from appliance.desk.cloud_wire import Raw, Wire
 from appliance.desk.model import Label, Server, ServerType, ServerWanted
 
 SERVER_SECONDS = 5 * 60.0
+SNAPSHOT_SECONDS = 20 * 60.0
 # States that lead to another without our doing.
 PASSING = frozenset({"initializing", "starting", "stopping", "rebuilding", "migrating"})
 
@@ -116,14 +117,26 @@ class ServerCalls(Calls):
 
     def delete_server(self, server_id: int) -> None:
         """Return once it is gone; one that is gone already is fine, as with every delete here."""
-        answer = self._wire.delete("delete the server", f"/servers/{server_id}")
+        doing, path = "delete the server", f"/servers/{server_id}"
+        try:
+            answer = self._wire.delete(doing, path)
+        except ApiRefusal as error:
+            if error.api_code != "locked":
+                raise
+            # Of all actions only a snapshot outlasts the usual patience: a bake was killed in it.
+            self._wire.until(doing, lambda: self._idle(server_id), SNAPSHOT_SECONDS)
+            answer = self._wire.delete(doing, path)
         if "action" in answer:
-            self._wire.wait("delete the server", [answer["action"]], SERVER_SECONDS)
+            self._wire.wait(doing, [answer["action"]], SERVER_SECONDS)
 
     def _act(self, server_id: int, verb: str) -> None:
         doing = f"{verb} the server"
         answer = self._wire.act(doing, f"/servers/{server_id}/actions/{verb}")
         self._wire.wait(doing, [answer["action"]], SERVER_SECONDS)
+
+    def _idle(self, server_id: int) -> bool | None:
+        running = [a for a in self._actions(server_id) if a["status"] == "running"]
+        return None if running else True
 
     def _until_off(self, server_id: int, seconds: float) -> None:
         def off() -> bool | None:

@@ -230,6 +230,16 @@ def test_a_server_found_off_is_started(lab_api: LabApi, cloud: Cloud) -> None:
     assert lab_api.hardware.running(server.id)
 
 
+def test_a_server_whose_snapshot_outlived_its_desk_is_deleted_once_it_is_made(lab_api: LabApi) -> None:
+    server = bake_server(cloud_at(lab_api))
+    gate = lab_api.hardware.gates["snapshot"] = threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        cloud_at(lab_api, pause=_give_up).create_snapshot(server.id, "x", {Label.ROLE: Role.SNAPSHOT})
+    patient = cloud_at(lab_api, patience=0, pause=lambda _: gate.set())
+    patient.delete_server(server.id)
+    assert patient.observe().servers == ()
+
+
 def test_an_action_that_never_ends_is_given_up(
     lab_api: LabApi, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
