@@ -68,6 +68,6 @@ def _text(found: lifecycle.Status) -> str:
         return f"The lab is down{': ' + found.problem if found.problem else '.'}"
     rows = [(m.name, m.status, m.server_type, m.public_ip or "") for m in found.machines]
     facts = [("API", found.endpoint), ("log", str(found.log))]
-    facts += [(f"vendor {name}", url) for name, url in found.vendors]
+    facts += [(f"vendor {v.name}", v.base_url) for v in found.vendors]
     machines = f"Machines:\n{table(rows)}" if rows else "No machines."
     return f"The lab is up (pid {found.pid}).\n{table(facts)}\n{machines}"

@@ -50,6 +50,12 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Vendor:
+    name: str
+    base_url: str  # as machines see it
+
+
+@dataclass(frozen=True)
 class Status:
     up: bool
     problem: str | None  # why it is not, though something of it is there
@@ -58,7 +64,7 @@ class Status:
     log: Path
     pid: int | None
     machines: tuple[Machine, ...]
-    vendors: tuple[tuple[str, str], ...]  # name, base URL as machines see it
+    vendors: tuple[Vendor, ...]
 
 
 def assemble(place: Place) -> tuple[NspawnHardware, Balancers]:
@@ -147,7 +153,7 @@ def status(place: Place) -> Status:
             machines = tuple(_machines(place))
         except (requests.RequestException, OSError) as e:
             problem = f"the daemon does not answer ({type(e).__name__}); `appliance lab up` repairs"
-    vendors = tuple((n, f"http://{place.host_ip}:{port}/v1") for n, port in place.vendor_ports)
+    vendors = tuple(Vendor(n, f"http://{place.host_ip}:{port}/v1") for n, port in place.vendor_ports)
     return Status(
         up=daemon is not None and problem is None,
         problem=problem,

@@ -11,7 +11,7 @@ from appliance.contract.trouble import LabTrouble
 from appliance.lab.records import State
 
 FILE = "state.json"
-KEPT_ACTIONS = 1000
+KEPT_ACTIONS = 400
 
 
 class Store:

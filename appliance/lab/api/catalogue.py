@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from appliance.lab.records import Image, State
@@ -146,8 +147,9 @@ def location_view(name: str) -> dict[str, Any]:
     return dict(vars(LOCATIONS[name]))
 
 
+@cache
 def server_type_view(of: ServerType, available: frozenset[str]) -> dict[str, Any]:
-    """`available`: the locations where it is not sold out."""
+    """`available`: the locations where it is not sold out. The answer is shared: not to be changed."""
     deprecation = _RETIRED if of.retired else None
     return {
         "id": of.id,

@@ -44,7 +44,11 @@ class Lab:
     balancers: dict[int, BalancerSpec] = field(default_factory=dict)  # as last told to the hardware
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "hardware"))
     _locks: dict[Ref, asyncio.Lock] = field(default_factory=dict)
+    _open: list[int] = field(default_factory=list)  # actions that may be running
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._open = list(self.state.actions)
 
     @property
     def state(self) -> State:
@@ -76,6 +80,7 @@ class Lab:
             hidden=hidden,
         )
         self.state.actions[made.id] = made
+        self._open.append(made.id)
         return made
 
     def start(self, *chain: Action) -> None:
@@ -93,21 +98,21 @@ class Lab:
         return action
 
     def holder(self, ref: Ref) -> Action | None:
-        for action in self.state.actions.values():
-            if action.status == "running" and ref in action.holds:
-                return action
-        return None
+        return next((a for a in self._running() if ref in a.holds), None)
 
     def under_way(self, command: str, *refs: Ref) -> bool:
         """Whether such an action of all these objects is running."""
-        return any(
-            a.status == "running" and a.command == command and all(ref in a.resources for ref in refs)
-            for a in self.state.actions.values()
-        )
+        return any(a.command == command and all(ref in a.resources for ref in refs) for a in self._running())
 
     def refuse_if_locked(self, ref: Ref, code: str = "locked") -> None:
         if holder := self.holder(ref):
             raise ApiError(code, f"{ref[0]} is locked: action {holder.command} ({holder.id}) is running")
+
+    def _running(self) -> list[Action]:
+        """Seen by every answer that shows a lock, so those found done are not looked at again."""
+        actions = self.state.actions
+        self._open = [i for i in self._open if i in actions and actions[i].status == "running"]
+        return [actions[i] for i in self._open]
 
     async def _perform(self, chain: tuple[Action, ...]) -> None:
         error: ActionError | None = None
