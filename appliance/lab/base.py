@@ -46,17 +46,13 @@ def ensure(place: Place, say: Callable[[str], None] = lambda _: None) -> tuple[s
 def recipe_digest() -> str:
     digest = hashlib.sha256(SUITE.encode())
     for path in _recipe_files():
-        digest.update(f"\0{path.relative_to(RECIPE)}\0{_mode(path)}\0".encode())
+        digest.update(f"\0{path.relative_to(RECIPE)}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def _recipe_files() -> list[Path]:
     return sorted(p for p in RECIPE.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-
-
-def _mode(path: Path) -> str:
-    return "755" if path.stat().st_mode & 0o100 else "644"  # whatever the umask of the checkout was
 
 
 def packages() -> list[str]:
@@ -70,7 +66,7 @@ def _bootstrap(final: Path) -> None:
         shutil.rmtree(new)
     files = RECIPE / "files"
     copies = [
-        f"--customize-hook=install -D -m {_mode(path)} '{path}' \"$1/{path.relative_to(files)}\""
+        f"--customize-hook=install -D -m 644 '{path}' \"$1/{path.relative_to(files)}\""
         for path in _recipe_files()
         if path.is_relative_to(files)
     ]

@@ -87,7 +87,8 @@ class NspawnHardware:
         boot = self._boot_process(machine_id)
         if boot is None:
             return
-        # The one that would boot again first, then nspawn, then the machine's init.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(boot, signal.SIGSTOP)  # so that it begins nothing more while we look
         if not processes.kill([boot, *processes.descendants(boot)]):
             raise HardwareTrouble(f"machine {machine_id} does not go off")
 

@@ -54,7 +54,7 @@ def kill(pids: list[int], seconds: float = 10) -> bool:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             handles.append(os.pidfd_open(pid))
-            os.kill(pid, signal.SIGKILL)
+            signal.pidfd_send_signal(handles[-1], signal.SIGKILL)
     until = time.monotonic() + seconds
     gone = True
     for handle in handles:

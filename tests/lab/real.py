@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -123,6 +124,7 @@ def real_lab(place: Place) -> Iterator[RealLab]:
             yield RealLab(place, hardware, memory, key, layers)
     finally:
         hardware.wipe()
+        shutil.rmtree(place.folder, ignore_errors=True)
 
 
 def private(number: int, *, network: int = NETWORK, aliases: tuple[str, ...] = ()) -> PrivateWire:

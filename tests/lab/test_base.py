@@ -23,6 +23,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_same_recipe_anywhere_is_the_same_image(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (recipe / "setup.sh").chmod(0o600)  # checkouts and wheels differ in modes
     here = base.recipe_digest()
     monkeypatch.undo()
     assert base.recipe_digest() == here
@@ -36,9 +37,7 @@ def test_any_change_of_the_recipe_is_another_image(recipe: Path) -> None:
     digests.add(base.recipe_digest())
     (recipe / "files/etc/motd").rename(recipe / "files/etc/issue")
     digests.add(base.recipe_digest())
-    (recipe / "files/etc/issue").chmod(0o755)
-    digests.add(base.recipe_digest())
-    assert len(digests) == 5
+    assert len(digests) == 4
 
 
 def test_the_recipe_names_packages_not_where_they_come_from() -> None:
