@@ -41,7 +41,7 @@ def _judge(what: str, outcome: Outcome) -> None:
 
 
 def issues(said: str) -> str:
-    """OpenClaw's complaints, one a line: "gateway: Unrecognized key". Empty where it said none in its JSON."""
+    """OpenClaw's complaints, one a line: "gateway: Unrecognized key". Empty where its JSON has none."""
     try:
         found = json.loads(said)["issues"]
         return "\n".join(f"{issue['path']}: {issue['message']}" for issue in found)
