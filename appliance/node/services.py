@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import time
 import urllib.error
@@ -15,8 +16,9 @@ from appliance.node.system import EDGE, FIREWALL, GATEWAY, GATEWAY_READY, run
 DRAIN_SECONDS = 345  # TimeoutStopSec of the units, and a little
 READY_SECONDS = 120
 EDGE_SECONDS = 15
+RELOAD_SECONDS = 30
+EDGE_MASTER = "/run/haproxy/master.sock"
 POLL_SECONDS = 0.3
-MOST_RESTARTS = 2  # by systemd's Restart=; then it is a loop, and waiting on would not help
 
 
 class Systemd:
@@ -35,7 +37,10 @@ class Systemd:
         _systemctl("restart", EDGE, DRAIN_SECONDS + 30)
 
     def reload_edge(self) -> None:
-        _systemctl("reload", EDGE, 30)
+        """By the master's socket: it answers once the new worker runs, or says why there is none."""
+        said = _ask_master("reload")
+        if "Success=1" not in said:
+            raise NodeTrouble(f"{EDGE} does not reload.", why=said.strip() or "its master did not answer")
 
     def reload_firewall(self) -> None:
         _systemctl("reload-or-restart", FIREWALL, 30)
@@ -48,6 +53,18 @@ class Systemd:
 
     def stop(self) -> None:
         run(["systemctl", "stop", GATEWAY, EDGE], seconds=DRAIN_SECONDS + 30)
+
+
+def _ask_master(command: str) -> str:
+    """One command to HAProxy's master process (management.txt, section 9.4)."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(RELOAD_SECONDS)
+            connection.connect(EDGE_MASTER)
+            connection.sendall(f"{command}\n".encode())
+            return b"".join(iter(lambda: connection.recv(4096), b"")).decode(errors="replace")
+    except OSError as error:
+        raise NodeTrouble(f"{EDGE} does not {command}.", why=str(error)) from error
 
 
 def state(unit: str) -> str:
@@ -99,7 +116,7 @@ def _systemctl(verb: str, unit: str, seconds: float) -> None:
 
 
 def _wait(unit: str, answers: Callable[[], bool], seconds: float) -> None:
-    """Raises as soon as the unit has given up or goes round in a loop, and after `seconds` in any case."""
+    """Raises as soon as the unit has ended, started anew or not, and after `seconds` in any case."""
     begin = time.time() - 1
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -108,7 +125,7 @@ def _wait(unit: str, answers: Callable[[], bool], seconds: float) -> None:
         now = state(unit)
         if now in ("failed", "inactive"):
             raise NodeTrouble(f"{unit} has ended ({now}).", why=journal(unit, begin))
-        if restarts(unit) >= MOST_RESTARTS:
-            raise NodeTrouble(f"{unit} ends again and again.", why=journal(unit, begin))
+        if restarts(unit):
+            raise NodeTrouble(f"{unit} ended by itself before it was ready.", why=journal(unit, begin))
         time.sleep(POLL_SECONDS)
     raise NodeTrouble(f"{unit} did not answer within {seconds:g} s.", why=journal(unit, begin))
