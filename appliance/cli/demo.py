@@ -159,13 +159,13 @@ def curl(folder: Path, result: DeployResult) -> str:
 def snippet(folder: Path, result: DeployResult) -> str:
     secrets = folder.absolute() / "secrets"
     return f"""\
-import pathlib, ssl, httpx
-from openai import OpenAI
+import pathlib, ssl
+from openai import DefaultHttpxClient, OpenAI
 trust = ssl.create_default_context(cafile="{secrets}/ca.crt")
 client = OpenAI(
     base_url="https://{result.address}/{_first_workload(result)}/v1",
     api_key=pathlib.Path("{secrets}/gateway-token").read_text().strip(),
-    http_client=httpx.Client(verify=trust, trust_env=False),
+    http_client=DefaultHttpxClient(verify=trust, trust_env=False),
 )
 asked = [{{"role": "user", "content": "{QUESTION}"}}]
 print(client.chat.completions.create(model="openclaw", messages=asked).choices[0].message.content)"""
