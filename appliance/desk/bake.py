@@ -185,9 +185,10 @@ class _Oven:
         with self.progress.step(title) as step:
             self.log.write(f"\n== {title} ({path})\n")
             tail: list[str] = []
+            start = time.monotonic()
 
             def on_line(line: str) -> None:
-                self.log.write(line + "\n")
+                self.log.write(f"{time.monotonic() - start:6.1f} {line}\n")
                 if line.strip():
                     tail.append(line)
                     del tail[:-TAIL_LINES]
