@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,20 +11,46 @@ import click
 from appliance.cli import wiring
 from appliance.cli.globals import Globals
 from appliance.cli.output import finish, table
+from appliance.desk import values
 from appliance.desk.init import SSH_KEY, Begun, begin
 from appliance.desk.initial import ANYONE, HETZNER_VENDORS, SSH_PLACEHOLDER, Start
 from appliance.desk.settings import Target
 
 
+def _checked(parse: Callable[[str], object]) -> Callable[..., object]:
+    """A click callback: what the file would refuse is refused before the file is written."""
+
+    def check(_context: click.Context, _parameter: click.Parameter, given: object) -> object:
+        try:
+            for text in given if isinstance(given, tuple) else (given,):
+                if isinstance(text, str):
+                    parse(text)
+        except values.Wrong as wrong:
+            raise click.BadParameter("; ".join(part for part in (wrong.what, wrong.right) if part)) from None
+        return given
+
+    return check
+
+
 @click.command("init")
 @click.option("--target", type=click.Choice([t.value for t in Target]), default="hetzner", show_default=True)
-@click.option("--name", help="The appliance's name.  [default: demo in the lab, else main]")
-@click.option("--location", default="fsn1", show_default=True)
-@click.option("--server-type", default="cx23", show_default=True)
+@click.option(
+    "--name",
+    callback=_checked(values.name),
+    help="The appliance's name.  [default: demo in the lab, else main]",
+)
+@click.option("--location", default="fsn1", show_default=True, callback=_checked(values.word))
+@click.option("--server-type", default="cx23", show_default=True, callback=_checked(values.word))
 @click.option(
     "--ssh-public-key", type=click.Path(path_type=Path), help="Yours; without it a pair is made in secrets/."
 )
-@click.option("--ssh-from", multiple=True, metavar="CIDR", help="Who may reach SSH; may be repeated.")
+@click.option(
+    "--ssh-from",
+    multiple=True,
+    metavar="CIDR",
+    callback=_checked(values.source),
+    help="Who may reach SSH; may be repeated.",
+)
 @click.option("--force", is_flag=True, help="Overwrite the file. Secrets that are there are kept.")
 @click.pass_obj
 def command(

@@ -56,7 +56,7 @@ def text(seen: Status) -> str:
 
 
 def _node(node: NodeStatus, newest: int | None) -> str:
-    head = f"{node.name}: {'well' if node.well else 'not well'}"
+    head = f"{node.name}: {_headline(node)}"
     rows = [
         ("server", f"{node.server}, {node.server_type} in {node.location}, {node.address or 'no address'}"),
         ("snapshot", _snapshot(node, newest)),
@@ -76,6 +76,13 @@ def _node(node: NodeStatus, newest: int | None) -> str:
     if node.trouble:
         rows.append(("trouble", node.trouble.replace("\n", "\n    ")))
     return f"{head}\n{table(rows)}"
+
+
+def _headline(node: NodeStatus) -> str:
+    if not node.well:
+        return "not well"
+    amiss = [check.name for check in node.checks if not check.ok]
+    return f"well, but for {', '.join(amiss)}" if amiss else "well"
 
 
 def _snapshot(node: NodeStatus, newest: int | None) -> str:

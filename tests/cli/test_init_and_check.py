@@ -22,6 +22,23 @@ def test_init_says_what_it_wrote_and_what_only_the_operator_knows(tmp_path: Path
     assert appliance("init", at=tmp_path).code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--name", "My Office", 'for instance "my-office"'),
+        ("--ssh-from", "198.51.101.7", '"198.51.101.7/32"'),
+        ("--location", "FSN1", '"fsn1"'),
+    ],
+)
+def test_init_refuses_what_the_file_would_before_it_writes_anything(
+    option: str, value: str, said: str, tmp_path: Path
+) -> None:
+    done = appliance("init", option, value, at=tmp_path)
+    assert done.code == ExitCode.USAGE
+    assert said in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_init_for_the_lab_is_complete(tmp_path: Path) -> None:
     done = appliance(
         "init", "--target", "lab", "--json", at=tmp_path, APPLIANCE_LAB_DIR=str(tmp_path / "lab")
