@@ -6,7 +6,6 @@ import json
 import logging
 import secrets
 import socket
-import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,22 +15,13 @@ from typing import Any
 import openai
 import pytest
 import requests
-from hypothesis import given
-from hypothesis import strategies as st
 
-from appliance.lab.vendors import vendor_app, vendor_key
-from appliance.lab.vendors.answers import Ask, BadAsk, Tool, answer_to
-from appliance.lab.vendors.anthropic import Anthropic
+from appliance.lab.vendors import vendor_app
 from appliance.lab.vendors.faults import FAULTS
-from appliance.lab.vendors.openai import OpenAI
 from tests.lab.serving import serving, until
+from tests.lab.vendor_words import WEATHER, stream_events
 
 MESSAGES: Any = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "which way is up"}]
-WEATHER: Any = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
-    "required": ["city", "days"],
-}
 
 
 @dataclass
@@ -147,17 +137,13 @@ def test_a_wrong_key_is_refused_in_anthropics_words(alpha: Alpha, headers: dict[
     assert answer.json()["error"]["type"] == "authentication_error"
 
 
-def _events(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
-
-
 def test_anthropic_answers_plain_and_streaming_alike(alpha: Alpha) -> None:
     asked = {"model": "opus", "max_tokens": 99, "messages": [MESSAGES[1]]}
     plain = alpha.post(asked, "/v1/messages").json()
     assert plain["content"] == [{"type": "text", "text": "alpha/opus heard: which way is up"}]
     assert plain["stop_reason"] == "end_turn"
 
-    events = _events(alpha.post({**asked, "stream": True}, "/v1/messages").text)
+    events = stream_events(alpha.post({**asked, "stream": True}, "/v1/messages").text)
     kinds = [e["type"] for e in events]
     assert kinds[:3] == ["message_start", "content_block_start", "ping"]
     assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
@@ -174,7 +160,7 @@ def test_anthropic_forced_tool_is_called(alpha: Alpha) -> None:
     plain = alpha.post(asked, "/v1/messages").json()
     assert plain["stop_reason"] == "tool_use"
     assert plain["content"][0]["input"]["days"] == 1
-    events = _events(alpha.post({**asked, "stream": True}, "/v1/messages").text)
+    events = stream_events(alpha.post({**asked, "stream": True}, "/v1/messages").text)
     parts = [e["delta"]["partial_json"] for e in events if e["type"] == "content_block_delta"]
     assert json.loads("".join(parts)) == plain["content"][0]["input"]
 
@@ -292,7 +278,7 @@ def test_broken_streams_break_where_ordered(
     alpha.order(fault, seconds=0.3, **figures)
     got, ended = _received(alpha, True)
     assert not ended
-    assert sum(bool(e["choices"][0]["delta"].get("content")) for e in _events(got.decode())) == content
+    assert sum(bool(e["choices"][0]["delta"].get("content")) for e in stream_events(got.decode())) == content
     assert b"[DONE]" not in got
     got, ended = _received(alpha, False)
     assert not ended
@@ -382,58 +368,3 @@ def test_a_larger_body_is_refused_by_413(alpha: Alpha) -> None:
 def test_every_fault_is_one_of_this_page_or_tested_by_name() -> None:
     text = Path(__file__).read_text()
     assert [name for name in FAULTS if f'"{name}"' not in text] == []
-
-
-def test_keys_are_random_kept_and_private(tmp_path: Path) -> None:
-    key = vendor_key(tmp_path, "alpha")
-    assert vendor_key(tmp_path, "alpha") == key
-    assert len({key, vendor_key(tmp_path, "beta"), vendor_key(tmp_path / "other", "alpha")}) == 3
-    assert stat.S_IMODE((tmp_path / "vendors" / "alpha.key").stat().st_mode) == 0o600
-    assert sorted(p.name for p in (tmp_path / "vendors").iterdir()) == ["alpha.key", "beta.key"]
-    with pytest.raises(ValueError, match="name"):
-        vendor_key(tmp_path, "../x")
-
-
-_json_values = st.recursive(
-    st.none() | st.booleans() | st.text(max_size=5),
-    lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(st.text(max_size=5), deeper, max_size=3),
-    max_leaves=10,
-)
-
-
-@given(heard=st.text(max_size=600), limit=st.none() | st.integers(1, 50), tool=st.booleans())
-def test_streamed_chunks_concatenate_to_the_plain_answer(heard: str, limit: int | None, tool: bool) -> None:
-    ask = Ask(
-        model="m", heard=heard, words=1, stream=True, limit=limit, tool=Tool("t", WEATHER) if tool else None
-    )
-    answer = answer_to("alpha", ask)
-    plain = OpenAI().whole(1, ask, answer)["choices"][0]
-    chunks = _events(b"".join(part.data for part in OpenAI().events(1, ask, answer)).decode())
-    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
-    if tool:
-        calls = [call["function"]["arguments"] for d in deltas for call in d.get("tool_calls", [])]
-        assert "".join(calls) == plain["message"]["tool_calls"][0]["function"]["arguments"]
-    else:
-        assert "".join(d.get("content") or "" for d in deltas) == plain["message"]["content"]
-        assert limit or plain["message"]["content"].startswith("alpha/m heard: " + heard[:300])
-    events = _events(b"".join(part.data for part in Anthropic().events(1, ask, answer)).decode())
-    streamed = [e["delta"] for e in events if e["type"] == "content_block_delta"]
-    assert "".join(d.get("text", d.get("partial_json")) for d in streamed) == answer.text
-
-
-_messages = st.lists(st.fixed_dictionaries({"role": st.just("user"), "content": _json_values}), max_size=3)
-
-
-@given(
-    body=st.fixed_dictionaries(
-        {"model": st.text(max_size=5), "messages": _messages | _json_values, "max_tokens": st.integers(1, 9)},
-        optional={"tools": _json_values, "tool_choice": _json_values, "stream_options": _json_values},
-    )
-)
-def test_no_body_breaks_a_vendor(body: dict[str, Any]) -> None:
-    for dialect in (OpenAI(), Anthropic()):
-        try:
-            ask = dialect.read(body)
-        except BadAsk:
-            continue
-        assert answer_to("alpha", ask).text
