@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from appliance.contract import bundle as contract
 from appliance.contract.node_report import NodeReport
 from appliance.contract.trouble import ConfigTrouble
-from appliance.desk import assets, bundle, pki
+from appliance.desk import assets, pki
 from appliance.desk.ask import Answer, Door, ask
 from appliance.desk.bundle import Material
 from appliance.desk.model import Server
 from appliance.desk.progress import Progress
-from appliance.desk.push import PushResult, push
+from appliance.desk.push import PushResult, due, push
 from appliance.desk.remote import Shell
 from appliance.desk.secrets import read_secrets
 from appliance.desk.settings import Settings, Workload
@@ -52,18 +52,7 @@ class NodeDelivery:
         self.progress = progress
 
     def due(self, report: NodeReport, server: Server) -> str:
-        if report.bundle is None:
-            return "config and secrets"
-        if report.bundle != bundle.wanted(self.settings, self.material).digest:
-            return "config or secrets have changed"
-        if self.material.authority is None:
-            return ""
-        if report.certificate is None:
-            return "it has no certificate"
-        names = [*self.settings.tls.names, *addresses(server)]
-        pem, ca = report.certificate.pem.encode(), self.material.authority.certificate
-        flaw = pki.flaw(pem, ca, names, datetime.now(UTC))
-        return f"its certificate: {flaw}" if flaw else ""
+        return due(self.settings, self.material, addresses(server), report, datetime.now(UTC)).why
 
     def deliver(self, shell: Shell, server: Server) -> PushResult:
         return push(self.settings, self.material, shell, addresses(server), datetime.now(UTC), self.progress)

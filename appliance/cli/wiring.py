@@ -68,11 +68,11 @@ def connect(host: str, private_key: Path | None, host_keys: Sequence[str]) -> Sh
     return Shell(host, private_key, host_keys)
 
 
-def private_key(of: Settings) -> Path | None:
-    """The file beside the public key, or None: the SSH agent has it."""
+def private_key(of: Settings) -> Path:
+    """The file beside the public key; else the public key, by which ssh finds it in the SSH agent."""
     public = of.access.ssh_public_key
-    beside = public.with_suffix("") if public.suffix == ".pub" else None
-    return beside if beside is not None and beside.exists() else None
+    beside = public.with_suffix("")
+    return beside if public.suffix == ".pub" and beside.exists() else public
 
 
 def access(target: Target, environ: Mapping[str, str]) -> Access:

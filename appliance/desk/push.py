@@ -14,6 +14,7 @@ from appliance.contract.trouble import NodeTrouble
 from appliance.desk import bundle, pki
 from appliance.desk.bundle import Bundle, Material
 from appliance.desk.node_account import NODE, read_report
+from appliance.desk.pki import Authority
 from appliance.desk.progress import Progress, Step
 from appliance.desk.remote import Shell
 from appliance.desk.settings import Settings
@@ -36,6 +37,38 @@ class PushResult:
         return self.bundle_changed or self.certificate_renewed is not None
 
 
+@dataclass(frozen=True)
+class Due:
+    """What a node lacks; an empty reason means that it has it."""
+
+    bundle: Bundle  # the one it should have
+    names: tuple[str, ...]  # those that its certificate should be good for
+    bundle_why: str
+    certificate_why: str
+
+    @property
+    def why(self) -> str:
+        return "; ".join(reason for reason in (self.bundle_why, self.certificate_why) if reason)
+
+
+def due(
+    settings: Settings, material: Material, addresses: Sequence[str], report: NodeReport, now: datetime
+) -> Due:
+    """What of this desk's the node lacks, by its own report. Pure."""
+    new = bundle.wanted(settings, material)
+    names = (*settings.tls.names, *addresses)
+    bundle_why = certificate_why = ""
+    if report.bundle != new.digest:
+        bundle_why = "config or secrets have changed" if report.bundle else "config and secrets"
+    if material.authority is not None:
+        certificate_why = "no certificate yet"
+        if report.certificate is not None:
+            pem, ca = report.certificate.pem.encode(), material.authority.certificate
+            flaw = pki.flaw(pem, ca, names, now)
+            certificate_why = f"its certificate: {flaw}" if flaw else ""
+    return Due(new, names, bundle_why, certificate_why)
+
+
 def push(
     settings: Settings,
     material: Material,
@@ -52,46 +85,37 @@ def push(
     with progress.step("Read the node's report") as step:
         report = read_report(shell)
         step.update(f"bundle {_short(report.bundle)}")
-    new = bundle.wanted(settings, material)
-    renewed = None
+    lacks = due(settings, material, addresses, report, now)
     if material.authority is not None:
-        names = [*settings.tls.names, *addresses]
-        renewed = _renew_certificate(shell, material.authority, names, report, now, progress)
-    changed = report.bundle != new.digest
-    if changed:
-        _send(shell, new, report, progress)
-        _activate(shell, new, report, progress)
+        _certify(shell, material.authority, lacks, now, progress)
+    if lacks.bundle_why:
+        _send(shell, lacks.bundle, report, progress)
+        _activate(shell, lacks.bundle, report, progress)
     else:
         with progress.step("Push the bundle") as step:
-            step.skip(f"the node has {_short(new.digest)} in force")
+            step.skip(f"the node has {_short(lacks.bundle.digest)} in force")
         if report.gateway != "ready":
             progress.warn(f"The gateway is {report.gateway}, though its bundle is the right one.")
-    return PushResult(report.node, new.digest, changed, renewed, time.monotonic() - start)
+    return PushResult(
+        node=report.node,
+        bundle=lacks.bundle.digest,
+        bundle_changed=bool(lacks.bundle_why),
+        certificate_renewed=lacks.certificate_why or None,
+        seconds=time.monotonic() - start,
+    )
 
 
-def _renew_certificate(
-    shell: Shell,
-    authority: pki.Authority,
-    names: Sequence[str],
-    report: NodeReport,
-    now: datetime,
-    progress: Progress,
-) -> str | None:
+def _certify(shell: Shell, authority: Authority, lacks: Due, now: datetime, progress: Progress) -> None:
+    """The node makes a key and a request; only the request leaves it."""
     with progress.step("Certificate") as step:
-        present = report.certificate
-        why = "there is none yet"
-        if present is not None:
-            flaw = pki.flaw(present.pem.encode(), authority.certificate, names, now)
-            if flaw is None:
-                step.skip(f"good until {present.not_after:%Y-%m-%d}")
-                return None
-            why = flaw
-        step.update("the node makes a key and a request")
-        csr = shell.check([NODE, "csr", *(word for name in names for word in ("--name", name))])
-        chain = pki.sign(authority, csr.encode(), names, now)
+        if not lacks.certificate_why:
+            step.skip("the node's is good")
+            return
+        words = [word for name in lacks.names for word in ("--name", name)]
+        csr = shell.check([NODE, "csr", *words])
+        chain = pki.sign(authority, csr.encode(), lacks.names, now)
         shell.check([NODE, "certificate"], input=chain)
-        step.update(f"signed by the appliance's CA: {why}")
-        return why
+        step.update(f"signed by the appliance's CA: {lacks.certificate_why}")
 
 
 def _send(shell: Shell, new: Bundle, report: NodeReport, progress: Progress) -> None:

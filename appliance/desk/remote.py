@@ -61,7 +61,7 @@ class Shell:
     """Commands on `host`, over one shared connection that is closed at the end of the `with` block.
 
     `host_keys` are OpenSSH public key lines ("ssh-ed25519 AAAA…"), any of which is accepted and nothing
-    else. `private_key` None: whatever the SSH agent holds.
+    else. `private_key` may be the public half of a key that the SSH agent holds; None: any that it holds.
     """
 
     def __init__(

@@ -73,7 +73,7 @@ def node(shell: tuple[Path, Shell], tmp_path: Path) -> Node:
 def test_a_new_node_gets_certificate_and_bundle(node: Node) -> None:
     result = node.push()
     assert result.bundle_changed
-    assert result.certificate_renewed == "there is none yet"
+    assert result.certificate_renewed == "no certificate yet"
     assert node.calls == ["report", "csr", "certificate", "receive", "activate"]
     assert (node.folder / "current").read_text() == result.bundle
     leaf = x509.load_pem_x509_certificate((node.folder / "chain.pem").read_bytes())

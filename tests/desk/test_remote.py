@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from appliance.contract.trouble import NodeTrouble
 from appliance.desk import archive, remote
 from appliance.desk.remote import AccessDenied, HostKeyMismatch, Shell, TimedOut, Unreachable
 from tests.desk.sshd import Sshd, free_port, make_key, sshd
+from tests.lab.serving import until
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,23 @@ def test_a_refused_ssh_key_says_where_to_look(server: Sshd, tmp_path: Path) -> N
     ):
         stranger.wait(10)
     assert "access.ssh_public_key" in caught.value.fix
+
+
+def test_the_agent_s_key_is_chosen_by_its_public_half(
+    server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    with subprocess.Popen(["ssh-agent", "-D", "-a", tmp_path / "agent"], stdout=subprocess.DEVNULL) as agent:
+        until((tmp_path / "agent").exists)
+        others = [tmp_path / f"other{n}" for n in range(8)]  # more than a server lets one try
+        for key in others:
+            make_key(key)
+        subprocess.run(["ssh-add", "-q", *others, server.client_key], check=True)
+        public = tmp_path / "mine.pub"
+        public.write_text(server.client_key.with_suffix(".pub").read_text())
+        with server.shell(key=public) as by_agent:
+            by_agent.wait(10)
+        agent.terminate()
 
 
 def test_a_closed_port_is_told_from_silence(tmp_path: Path) -> None:
