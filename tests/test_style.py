@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
     "words",
     [
         ["ruff", "check", "."],
-        ["ruff", "format", "--check", "."],
+        ["ruff", "format", "--check", "appliance", "tests"],
         ["mypy", "--no-error-summary"],
     ],
     ids=" ".join,

@@ -146,8 +146,8 @@ class ConfigFile(Section):
     layout: Layout = Field(Layout.SINGLE, strict=False, description="single: one node.")
     location: Word = Field(description="Where at Hetzner, like fsn1, nbg1, hel1.")
     server_type: Word = Field(description="The node's server type: 4 GB of memory is the floor.")
-    image: ImageSection = ImageSection()  # type: ignore[call-arg]
-    network: NetworkSection = NetworkSection()  # type: ignore[call-arg]
+    image: ImageSection = ImageSection()
+    network: NetworkSection = NetworkSection()
     access: AccessSection
     tls: TlsSection
     gateway: GatewaySection
@@ -156,7 +156,7 @@ class ConfigFile(Section):
         min_length=1,
         description="Classes of model traffic. Clients choose one by path: https://node/<workload>/v1.",
     )
-    backup: BackupSection = BackupSection()  # type: ignore[call-arg]
+    backup: BackupSection = BackupSection()
 
 
 def json_schema() -> dict[str, object]:

@@ -90,8 +90,8 @@ def _decode(content: bytes) -> str:
     if odd := re.search("[\x85\u2028\u2029]", text):
         line_number = text.count("\n", 0, odd.start()) + 1
         raise _Stop(Slip(line_number, (), "there is an unusual line break character", "remove it"))
-    for number, line in enumerate(text.split("\n"), 1):
-        if re.match(r" *\t[ \t]*[^\s#]", line):
+    for number, each in enumerate(text.split("\n"), 1):
+        if re.match(r" *\t[ \t]*[^\s#]", each):
             raise _Stop(Slip(number, (), "a tab stands in the indentation", "YAML indents with spaces only"))
     return text
 
@@ -130,6 +130,11 @@ def _hint(error: yaml.MarkedYAMLError) -> str:
     return ""
 
 
+def _line(event: yaml.Event) -> int:
+    assert event.start_mark is not None  # the parser gives every event one
+    return event.start_mark.line + 1
+
+
 class _Reader:
     def __init__(self, document: Document, events: Iterator[yaml.Event]) -> None:
         self.document = document
@@ -148,12 +153,12 @@ class _Reader:
             self.slip(event, (), "a second YAML document begins here", "keep one document a file")
 
     def slip(self, event: yaml.Event, where: Where, what: str, right: str) -> None:
-        self.document.slips.append(Slip(event.start_mark.line + 1, where, what, right))
+        self.document.slips.append(Slip(_line(event), where, what, right))
 
     def value(self, event: yaml.Event, where: Where) -> Value:
-        self.document.lines.setdefault(where, event.start_mark.line + 1)
+        self.document.lines.setdefault(where, _line(event))
         if len(where) > MAX_DEPTH:
-            raise _Stop(Slip(event.start_mark.line + 1, where[:3], f"nested more than {MAX_DEPTH} deep", ""))
+            raise _Stop(Slip(_line(event), where[:3], f"nested more than {MAX_DEPTH} deep", ""))
         if isinstance(event, yaml.AliasEvent):
             self.slip(event, where, "YAML aliases are not read here", "write the value out")
             return None
@@ -179,7 +184,7 @@ class _Reader:
     def mapping(self, where: Where) -> dict[str, Value]:
         found: dict[str, Value] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            line = event.start_mark.line + 1
+            line = _line(event)
             if not isinstance(event, yaml.ScalarEvent):
                 self.slip(event, where, "a key must be a plain word", "")
                 self._skip(event)
