@@ -14,11 +14,10 @@ for hook in input forward; do
 done
 grep -q 'ip daddr 169.254.169.254 meta skuid != 0 reject' <<< "$rules" || bad "nftables: metadata is open to all users"
 
-# Address:port of everything that listens, loopback left out but for what must not be there at all.
 listening=$(ss -H -l -n -t -u | awk '{print $1, $5}')
 while read -r protocol address; do
     case "$protocol $address" in
-        "tcp 0.0.0.0:22" | "tcp [::]:22" | "tcp 127.0.0.1:8790") ;;
+        "tcp 0.0.0.0:22" | "tcp [::]:22" | *" 127."* | *" [::1]:"*) ;;
         "udp "*:68 | "udp "*:546) ;;
         *) bad "$protocol $address listens" ;;
     esac

@@ -22,6 +22,8 @@ main() {
     done
     status 404 "$edge/first/v1/../../readyz" --path-as-is
     status 200,503 "$edge/healthz"
+    reload
+    status 200 "$edge/v1/models" -H "@$folder/authorization"
     ! grep -rqF "$(cut -d' ' -f3 "$folder/authorization")" /etc/appliance /var/log /var/lib/openclaw \
         || bad "the gateway's token stands in a file in clear"
     failed=$(systemctl list-units --failed --plain --no-legend | cut -d' ' -f1)
@@ -40,6 +42,19 @@ status() {
         *",$got,"*) ;;
         *) bad "$1 answers $got, not $wanted" ;;
     esac
+}
+
+# The edge's worker is replaced by a new one.
+reload() {
+    local master worker
+    master=$(systemctl show --value --property MainPID haproxy.service)
+    worker=$(pgrep --parent "$master")
+    systemctl reload haproxy.service
+    for _ in $(seq 50); do
+        kill -0 "$worker" 2> /dev/null || return 0
+        sleep 0.1
+    done
+    bad "the edge's old worker stays after a reload"
 }
 
 bad() {
