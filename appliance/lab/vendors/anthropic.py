@@ -133,6 +133,8 @@ def _usage(answer: Answer) -> dict[str, int]:
 def _forced(body: Mapping[str, Any]) -> Tool | None:
     """The tool that tool_choice names, or the first one where it says "any"."""
     choice, tools = body.get("tool_choice"), body.get("tools")
+    if not isinstance(tools, list | None):
+        raise BadAsk("tools: must be a list")
     known = {t["name"]: t for t in tools or [] if isinstance(t, dict) and isinstance(t.get("name"), str)}
     if not isinstance(choice, dict) or choice.get("type") not in ("tool", "any"):
         return None

@@ -150,6 +150,8 @@ def _usage(answer: Answer) -> dict[str, int]:
 def _forced(body: Mapping[str, Any]) -> Tool | None:
     """The function that tool_choice names, or the first one where it says "required"."""
     choice, tools = body.get("tool_choice"), body.get("tools")
+    if not isinstance(tools, list | None):
+        raise BadAsk("tools: must be a list")
     functions = [tool.get("function") for tool in tools or [] if isinstance(tool, dict)]
     known = {f["name"]: f for f in functions if isinstance(f, dict) and isinstance(f.get("name"), str)}
     name: object = None
