@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -130,4 +129,3 @@ def stage(received: Received, folder: Path) -> None:
         write(folder / "tls" / tls.CERTIFICATE, chain)
         write(folder / "tls" / tls.KEY, encrypt(bundle.TLS_KEY, key), 0o600)
     write(folder / bundle.MANIFEST, received.manifest.model_dump_json(indent=1).encode())
-    os.sync()
