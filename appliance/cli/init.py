@@ -11,9 +11,9 @@ import click
 from appliance.cli import wiring
 from appliance.cli.globals import Globals
 from appliance.cli.output import finish, table
-from appliance.desk import values
+from appliance.desk.config import values
+from appliance.desk.config.initial import ANYONE, HETZNER_VENDORS, SSH_PLACEHOLDER, Start
 from appliance.desk.init import SSH_KEY, Begun, begin
-from appliance.desk.initial import ANYONE, HETZNER_VENDORS, SSH_PLACEHOLDER, Start
 from appliance.desk.settings import Target
 
 

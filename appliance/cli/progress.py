@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from appliance.cli.output import duration
-from appliance.desk.progress import Progress, Step
+from appliance.desk.progress import Step
 
 QUIET_SECONDS = 10.0  # a plain line tells a step's detail at most this often
 
@@ -173,14 +172,3 @@ def _ending(step: Running, state: str, seconds: float) -> str:
     if state == "failed" and step.detail:
         return f"at: {step.detail}, {duration(seconds)}"
     return duration(seconds)
-
-
-def make_progress(*, as_json: bool, color: bool) -> Progress:
-    """The way that fits where stderr goes."""
-    if as_json:
-        return JsonLines(sys.stderr)
-    if not sys.stderr.isatty():
-        return PlainLines(sys.stderr)
-    from appliance.cli.live import LiveList
-
-    return LiveList(sys.stderr, color)

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from appliance.desk.config_file import json_schema
+from appliance.desk.config.file import json_schema
 
 
 @click.command("schema")

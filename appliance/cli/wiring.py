@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from appliance.cli.globals import Globals
 from appliance.cli.output import plain
-from appliance.cli.progress import make_progress
 from appliance.contract.trouble import CloudTrouble, ConfigTrouble, LabTrouble, NodeTrouble, Trouble
 from appliance.desk.settings import Settings, Target
 
 if TYPE_CHECKING:
     from appliance.desk.cloud import Cloud
+    from appliance.desk.config.initial import Vendor
     from appliance.desk.deploy import Deployer
-    from appliance.desk.initial import Vendor
     from appliance.desk.model import Server
     from appliance.desk.progress import Progress
     from appliance.desk.remote import Shell
@@ -40,12 +40,21 @@ class Access:
 
 
 def progress(said: Globals) -> Progress:
-    return make_progress(as_json=said.json, color=said.color)
+    """The way that fits where stderr goes."""
+    from appliance.cli.progress import JsonLines, PlainLines
+
+    if said.json:
+        return JsonLines(sys.stderr)
+    if not sys.stderr.isatty():
+        return PlainLines(sys.stderr)
+    from appliance.cli.live import LiveList
+
+    return LiveList(sys.stderr, said.color)
 
 
 def settings(said: Globals, to: Progress | None = None) -> Settings:
     """Read the file; its warnings go to `to`, if given."""
-    from appliance.desk.config import read
+    from appliance.desk.config.reading import read
 
     reading = read(said.config)
     for warning in reading.warnings if to else ():
@@ -122,7 +131,7 @@ class LabStart:
 
 
 def lab_start() -> LabStart:
-    from appliance.desk.initial import Vendor
+    from appliance.desk.config.initial import Vendor
     from appliance.lab.place import PUBLIC, Place
 
     place = Place.from_environment()

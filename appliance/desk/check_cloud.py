@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from appliance.desk.config.values import suggest
 from appliance.desk.findings import Finding, Level
 from appliance.desk.model import Location, ServerType, TypeLocation
 from appliance.desk.pricing import Pricing, server_cost
 from appliance.desk.settings import Settings
-from appliance.desk.values import suggest
 
 FLOOR_GB = 4  # of memory; OpenClaw was seen to take 0.9 GB idle and 1.9 GB at its peak, beside all else
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from appliance.contract.trouble import ConfigTrouble
 from appliance.desk import pki
-from appliance.desk.config_file import json_schema
-from appliance.desk.initial import SCHEMA_FILE, Start, render
+from appliance.desk.config.file import json_schema
+from appliance.desk.config.initial import SCHEMA_FILE, Start, render
 
 SECRETS = "secrets"
 SSH_KEY = "secrets/ssh"  # and .pub

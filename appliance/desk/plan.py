@@ -73,7 +73,7 @@ def cidrs(networks: Iterable[IPv4Network | IPv6Network]) -> tuple[str, ...]:
 
 
 def in_order(rules: Iterable[FirewallRule]) -> tuple[FirewallRule, ...]:
-    """The order in which cloud_read.py gives the rules that are."""
+    """The order in which cloud/read.py gives the rules that are."""
     return tuple(sorted(rules, key=lambda r: (r.protocol, r.port or "", r.sources)))
 
 

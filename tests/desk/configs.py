@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.desk.config import BadConfig, Problem, Reading, parse
+from appliance.desk.config.reading import BadConfig, Problem, Reading, parse
 
 GOOD = """\
 name: office

@@ -9,7 +9,7 @@ import pytest
 from appliance.contract.trouble import CloudTrouble
 from appliance.desk import hostkeys
 from appliance.desk.cloud import Cloud
-from appliance.desk.cloud_errors import NameTaken
+from appliance.desk.cloud.errors import NameTaken
 from appliance.desk.model import FirewallRule, Label, Observed, Role
 from tests.desk.at_lab import bake_server, cloud_at, verified_snapshot, wanted
 from tests.lab.served import LabApi

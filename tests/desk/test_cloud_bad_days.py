@@ -15,7 +15,7 @@ import pytest
 from appliance.contract.trouble import CloudTrouble
 from appliance.desk import hostkeys
 from appliance.desk.cloud import Cloud
-from appliance.desk.cloud_errors import ApiRefusal, Unanswered
+from appliance.desk.cloud.errors import ApiRefusal, Unanswered
 from appliance.desk.model import FirewallRule, Label, Role
 from appliance.lab.api.limits import Bucket
 from tests.desk.at_lab import bake_server, cloud_at
@@ -243,7 +243,7 @@ def test_a_server_whose_snapshot_outlived_its_desk_is_deleted_once_it_is_made(la
 def test_an_action_that_never_ends_is_given_up(
     lab_api: LabApi, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.desk.cloud_servers.SERVER_SECONDS", 0.3)
+    monkeypatch.setattr("appliance.desk.cloud.servers.SERVER_SECONDS", 0.3)
     gate = lab_api.hardware.gates["create"] = threading.Event()
     with pytest.raises(CloudTrouble, match="in vain to create server office-bake"):
         bake_server(cloud)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.desk import cloud_errors
+from appliance.desk.cloud import errors
 from appliance.desk.model import ServerType, TypeLocation
 
 
@@ -12,27 +12,27 @@ def kind(name: str, **available: bool) -> ServerType:
 
 
 def test_a_wrong_token_says_where_to_make_one() -> None:
-    trouble = cloud_errors.refusal("list the servers", "unauthorized", "unable to authenticate", None)
+    trouble = errors.refusal("list the servers", "unauthorized", "unable to authenticate", None)
     assert "list the servers" in trouble.what
     assert "API tokens" in trouble.fix
 
 
 def test_a_limit_is_named() -> None:
     details = {"limits": [{"name": "server_limit"}]}
-    trouble = cloud_errors.refusal("create server x", "resource_limit_exceeded", "limit reached", details)
+    trouble = errors.refusal("create server x", "resource_limit_exceeded", "limit reached", details)
     assert "server_limit" in trouble.why
 
 
 def test_wrong_input_names_the_fields() -> None:
     details = {"fields": [{"name": "server_type", "messages": ["unknown"]}]}
-    trouble = cloud_errors.refusal("create server x", "invalid_input", "invalid", details)
+    trouble = errors.refusal("create server x", "invalid_input", "invalid", details)
     assert "server_type: unknown" in trouble.why
 
 
 @pytest.mark.parametrize("details", [None, [], {"fields": None}, {"limits": None}, "text"])
 def test_details_of_any_shape_do_no_harm(details: object) -> None:
     for code in ("invalid_input", "resource_limit_exceeded", 502, "never_heard_of"):
-        assert str(code) in cloud_errors.refusal("do it", code, "", details).why
+        assert str(code) in errors.refusal("do it", code, "", details).why
 
 
 def test_sold_out_says_where_it_is_to_be_had_and_what_else_there_is() -> None:
@@ -41,7 +41,7 @@ def test_sold_out_says_where_it_is_to_be_had_and_what_else_there_is() -> None:
         kind("cx33", fsn1=True),
         kind("cax11", fsn1=False),
     ]
-    trouble = cloud_errors.sold_out("cx23", "fsn1", "error during placement", types)
+    trouble = errors.sold_out("cx23", "fsn1", "error during placement", types)
     assert trouble.what == "cx23 is sold out in fsn1"
     assert "nbg1, hel1" in trouble.fix
     assert "fsn1 has cx33" in trouble.fix
@@ -49,5 +49,5 @@ def test_sold_out_says_where_it_is_to_be_had_and_what_else_there_is() -> None:
 
 
 def test_sold_out_everywhere_says_so() -> None:
-    trouble = cloud_errors.sold_out("cx23", "fsn1", "", [kind("cx23", fsn1=False, nbg1=False)])
+    trouble = errors.sold_out("cx23", "fsn1", "", [kind("cx23", fsn1=False, nbg1=False)])
     assert "no location has cx23" in trouble.fix

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.contract.trouble import ConfigTrouble, ExitCode
-from appliance.desk.config import BadConfig, load
+from appliance.desk.config.reading import BadConfig, load
 from appliance.desk.settings import ModelRef, ProviderApi, SecretRef, Target
 from tests.desk.configs import GOOD, line_of, problems, read, spoil, the_problem
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.desk.config import BadConfig, parse
+from appliance.desk.config.reading import BadConfig, parse
 from tests.desk.configs import GOOD
 
 PATH = Path("/desk/appliance.yaml")

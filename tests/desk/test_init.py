@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import serialization
 
 from appliance.contract.trouble import ConfigTrouble
 from appliance.desk import pki
-from appliance.desk.config import BadConfig, read
-from appliance.desk.config_file import json_schema
+from appliance.desk.config.file import json_schema
+from appliance.desk.config.initial import ANYONE, HETZNER_VENDORS, SSH_PLACEHOLDER, Start, render
+from appliance.desk.config.reading import BadConfig, read
 from appliance.desk.init import begin
-from appliance.desk.initial import ANYONE, HETZNER_VENDORS, SSH_PLACEHOLDER, Start, render
 from appliance.desk.secrets import read_secret
 from appliance.desk.settings import Target
 

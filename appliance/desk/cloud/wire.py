@@ -13,7 +13,7 @@ import requests
 from hcloud import APIException, Client
 
 from appliance.contract.trouble import CloudTrouble
-from appliance.desk.cloud_errors import (
+from appliance.desk.cloud.errors import (
     REFUSED_FOR_NOW,
     STILL_IN_USE,
     TOKEN_PAGE,
@@ -65,7 +65,7 @@ class Wire:
         )
         base = self._client._client
         # hcloud sends a POST again after a time-out, which can make a second server. There is no
-        # public switch; tests/desk/test_cloud_wire.py tells when this one has gone.
+        # public switch; tests/desk/test_cloud_bad_days.py tells when this one has gone.
         base._retry_max_retries = 0
         base._session.hooks["response"].append(self._note_headers)
         if _is_loopback(self._endpoint):

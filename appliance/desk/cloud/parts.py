@@ -9,10 +9,10 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from appliance.contract.trouble import CloudTrouble
-from appliance.desk import cloud_read as read
-from appliance.desk.cloud_errors import ApiRefusal, name_taken
-from appliance.desk.cloud_servers import Calls
-from appliance.desk.cloud_wire import Raw
+from appliance.desk.cloud import read
+from appliance.desk.cloud.errors import ApiRefusal, name_taken
+from appliance.desk.cloud.servers import Calls
+from appliance.desk.cloud.wire import Raw
 from appliance.desk.model import FirewallRule, Held, Label, Location, Role
 
 PART_SECONDS = 60.0

@@ -1,9 +1,9 @@
-"""The Hetzner API as the desk uses it. Only cloud*.py import hcloud.
+"""The Hetzner API as the desk uses it. Nothing outside this folder imports hcloud.
 
 Every call has a time-out and bounded retries, every create is idempotent, and every error is a
 CloudTrouble that says what, why and what to do next. The parts:
-cloud_wire (requests), cloud_errors (codes -> words), cloud_read (JSON -> nouns),
-cloud_servers, cloud_images, cloud_parts (the calls by kind of object).
+wire (requests), errors (codes -> words), read (JSON -> nouns), servers, images, parts (the calls by
+kind of object).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from appliance.desk import cloud_read as read
-from appliance.desk.cloud_images import ImageCalls
-from appliance.desk.cloud_parts import PartCalls
-from appliance.desk.cloud_servers import ServerCalls
-from appliance.desk.cloud_wire import Wire
+from appliance.desk.cloud import read
+from appliance.desk.cloud.images import ImageCalls
+from appliance.desk.cloud.parts import PartCalls
+from appliance.desk.cloud.servers import ServerCalls
+from appliance.desk.cloud.wire import Wire
 from appliance.desk.model import Observed
 
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from appliance.desk.config_file import ConfigFile, kind_of
-from appliance.desk.values import Wrong, nearest, quote
-from appliance.desk.yaml_lines import Key, Where
+from appliance.desk.config.file import ConfigFile, kind_of
+from appliance.desk.config.values import Wrong, nearest, quote
+from appliance.desk.config.yaml_lines import Key, Where
 
 _WANTED = {
     "string_type": "text",

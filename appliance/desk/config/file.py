@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from appliance.desk import values
+from appliance.desk.config import values
 from appliance.desk.settings import Layout, ModelRef, ProviderApi, SecretRef, Target
 
 # Taken on the node: the edge's own paths, and the router's and gateway's own names.

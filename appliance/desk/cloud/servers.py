@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from appliance.contract.trouble import CloudTrouble
-from appliance.desk import cloud_read as read
-from appliance.desk.cloud_errors import ApiRefusal, name_taken, sold_out
-from appliance.desk.cloud_wire import Raw, Wire
+from appliance.desk.cloud import read
+from appliance.desk.cloud.errors import ApiRefusal, name_taken, sold_out
+from appliance.desk.cloud.wire import Raw, Wire
 from appliance.desk.model import Label, Server, ServerType, ServerWanted
 
 SERVER_SECONDS = 5 * 60.0

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from appliance.contract.trouble import ConfigTrouble
 from appliance.desk import settings as known
-from appliance.desk.config_checks import Finding, cross_check
-from appliance.desk.config_errors import explain
-from appliance.desk.config_file import ConfigFile, kind_of
-from appliance.desk.values import quote
-from appliance.desk.yaml_lines import Document, Where, read_yaml
+from appliance.desk.config.checks import Finding, cross_check
+from appliance.desk.config.errors import explain
+from appliance.desk.config.file import ConfigFile, kind_of
+from appliance.desk.config.values import quote
+from appliance.desk.config.yaml_lines import Document, Where, read_yaml
 
 MOST_TOLD = 50  # a file with more mistakes than this is not an appliance.yaml
 

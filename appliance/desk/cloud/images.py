@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from appliance.contract.trouble import CloudTrouble
-from appliance.desk import cloud_read as read
-from appliance.desk.cloud_servers import SNAPSHOT_SECONDS, Calls, OnProgress
-from appliance.desk.cloud_wire import Raw
+from appliance.desk.cloud import read
+from appliance.desk.cloud.servers import SNAPSHOT_SECONDS, Calls, OnProgress
+from appliance.desk.cloud.wire import Raw
 from appliance.desk.model import Image
 
 

@@ -12,10 +12,10 @@ from ipaddress import IPv4Network
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from appliance.desk import values
-from appliance.desk.config_file import NetworkSection, WorkloadSection
+from appliance.desk.config import values
+from appliance.desk.config.file import NetworkSection, WorkloadSection
+from appliance.desk.config.yaml_lines import Value, Where
 from appliance.desk.settings import ModelRef
-from appliance.desk.yaml_lines import Value, Where
 
 T = TypeVar("T")
 _DEFAULTS = WorkloadSection.model_fields

@@ -1,0 +1,1 @@
+"""appliance.yaml: read with every mistake at once, and written for the first time."""
