@@ -1,4 +1,4 @@
-"""A clean clone can be installed: what the wheel takes along is in the repository, not just in somebody's folder."""
+"""A clean clone can be installed: what the wheel takes along is in the repository, not just on one desk."""
 
 from __future__ import annotations
 
