@@ -28,6 +28,7 @@ class PaperNode:
     adopted: set[str] = field(default_factory=set)
     bundles: dict[str, str] = field(default_factory=dict)
     unreachable: bool = False
+    starting: list[str] = field(default_factory=list)  # what the gateway says it is before it is ready
 
     def connect(self, address: str, host_keys: Sequence[str]) -> Shell:
         return PaperShell(self, address, host_keys)
@@ -58,7 +59,7 @@ class PaperNode:
             snapshot_inputs="abc",
             bundle=self.bundles.get(address),
             openclaw="2026.9.6",
-            gateway="ready",
+            gateway=self.starting.pop(0) if self.starting else "ready",
             router="absent",
             health=None,
             certificate=None,

@@ -83,6 +83,16 @@ def test_a_second_deploy_changes_nothing_says_so_and_proves_it_again(desk: Desk)
     assert result.calls <= 12
 
 
+def test_a_gateway_that_is_still_starting_is_waited_for_before_it_is_asked(desk: Desk) -> None:
+    desk.deploy()
+    desk.node.starting = ["activating", "activating"]
+    asked_while_starting = list(desk.delivery.proved)
+    result = desk.deploy()
+    assert desk.node.starting == []
+    assert result.plan.empty
+    assert desk.delivery.proved == [*asked_while_starting, "code", "batch"]
+
+
 def test_the_first_host_key_gives_way_to_one_that_the_node_made(desk: Desk) -> None:
     address = desk.deploy().address
     (server,) = cloud_at(desk.api).observe().servers

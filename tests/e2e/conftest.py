@@ -147,7 +147,10 @@ class CloudView:
     def billable(self) -> dict[str, list[str]]:
         """Names of all that costs money or clutters, by kind."""
         kinds = ("servers", "primary_ips", "placement_groups", "firewalls", "networks", "ssh_keys")
-        found = {kind: sorted(str(x["name"]) for x in self.all(kind)) for kind in kinds}
+        # The IPv6 address comes with a server and goes with it: it is no object of the desk's making.
+        found = {
+            kind: sorted(str(x["name"]) for x in self.all(kind) if x.get("type") != "ipv6") for kind in kinds
+        }
         found["snapshots"] = sorted(str(x["description"]) for x in self.all("images", type="snapshot"))
         return {kind: names for kind, names in found.items() if names}
 

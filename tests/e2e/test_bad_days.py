@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
+from appliance.contract.trouble import NodeTrouble
+from appliance.desk.remote import Shell
 from tests.e2e.conftest import Desk, Node, node_shell, openai_client
 from tests.e2e.test_first_node import QUESTION
 
 pytestmark = pytest.mark.lab
+
+BOOT_ID = ["cat", "/proc/sys/kernel/random/boot_id"]
 
 
 def test_a_second_desk_is_told_who_holds_the_lock(node: Node) -> None:
@@ -47,24 +53,16 @@ def test_a_new_configuration_is_switched_to_and_answers(node: Node) -> None:
 
 
 def test_a_bundle_that_does_not_come_up_is_rolled_back(node: Node) -> None:
-    """Port 443 taken by another: the edge cannot start with the new bundle, the old one goes on."""
+    """A gateway that must start anew, and will not with the new bundle."""
     before = node.desk.does("status", "--json").json["nodes"][0]["bundle"]
     good = node.desk.config.read_text()
-    with node_shell(node) as shell:
-        unit = "/etc/systemd/system/openclaw.service.d/zz-test.conf"
-        refuse = f"[Service]\nExecStartPre=/bin/sh -c 'readlink /etc/appliance/current | grep -q {before}'\n"
-        shell.check(["mkdir", "-p", os.path.dirname(unit)])  # noqa: PTH120 - a path of the node
-        shell.check(["tee", unit], input=refuse.encode())
-        shell.check(["systemctl", "daemon-reload"])
-        try:
-            change = node.config()["workloads"]
-            change["other"] = dict(change["code"])
-            node.desk.edit({"workloads": change})
-            pushed = node.desk.tries("push")
-        finally:
-            shell.check(["rm", unit])
-            shell.check(["systemctl", "daemon-reload"])
-            node.desk.config.write_text(good)
+    with node_shell(node) as shell, _starts_only_with(shell, before):
+        shell.check(["systemctl", "stop", "openclaw"])
+        providers = node.config()["providers"]
+        providers["alpha"]["timeout_seconds"] = 77
+        node.desk.edit({"providers": providers})
+        pushed = node.desk.tries("push")
+    node.desk.config.write_text(good)
     assert pushed.code == 4
     assert "went back" in pushed.err
     status = node.desk.does("status", "--json").json["nodes"][0]
@@ -72,28 +70,44 @@ def test_a_bundle_that_does_not_come_up_is_rolled_back(node: Node) -> None:
     assert status["gateway"] == "ready"
 
 
+@contextmanager
+def _starts_only_with(shell: Shell, digest: str) -> Iterator[None]:
+    """The node's gateway refuses to start with any other bundle in force."""
+    unit = "/etc/systemd/system/openclaw.service.d/zz-test.conf"
+    refuse = f"[Service]\nExecStartPre=+/bin/sh -c 'readlink /etc/appliance/current | grep -q {digest}'\n"
+    shell.check(["install", "-D", "/dev/stdin", unit], input=refuse.encode())
+    shell.check(["systemctl", "daemon-reload"])
+    try:
+        yield
+    finally:
+        shell.check(["rm", unit])
+        shell.check(["systemctl", "daemon-reload"])
+
+
 def test_a_killed_lab_is_repaired_and_its_machines_went_on(node: Node) -> None:
     daemon = node.desk.does("lab", "status", "--json").json["pid"]
     with node_shell(node) as shell:
-        boot = shell.check(["cat", "/proc/sys/kernel/random/boot_id"])
+        boot = shell.check(BOOT_ID)
         os.kill(daemon, signal.SIGKILL)
-        assert shell.check(["cat", "/proc/sys/kernel/random/boot_id"]) == boot
+        assert shell.check(BOOT_ID) == boot
     node.desk.does("lab", "up")
     with node_shell(node) as shell:
-        assert shell.check(["cat", "/proc/sys/kernel/random/boot_id"]) == boot
+        assert shell.check(BOOT_ID) == boot
     assert node.desk.does("deploy", "--json").json["applied"] is False
 
 
 def test_a_node_that_reboots_comes_back_by_itself(node: Node) -> None:
     with node_shell(node) as shell:
-        shell.run(["systemctl", "reboot"])
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        status = node.desk.tries("status", "--json")
-        if status.code == 0 and status.json["nodes"][0]["gateway"] == "ready":
-            break
-        time.sleep(2)
-    assert node.desk.does("deploy", "--json").json["applied"] is False
+        before = shell.check(BOOT_ID)
+        with suppress(NodeTrouble):  # it takes the connection with it
+            shell.run(["systemctl", "reboot"])
+    deadline = time.monotonic() + 60
+    after = before
+    while after == before and time.monotonic() < deadline:
+        with suppress(NodeTrouble), node_shell(node) as shell:
+            after = shell.check(BOOT_ID)
+    assert after != before
+    assert node.desk.does("deploy", "--json").json["applied"] is False  # it waits for the gateway
 
 
 def test_a_desk_killed_at_any_moment_of_a_deploy_leaves_one_node_that_the_next_finishes(node: Node) -> None:
