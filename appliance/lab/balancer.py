@@ -19,7 +19,7 @@ from appliance.lab.balancer_config import certificate_file, configuration, gener
 from appliance.lab.hardware import BalancerSpec, HardwareTrouble, TargetHealth
 from appliance.lab.place import Place
 from appliance.lab.processes import PROC, kill, parents
-from appliance.lab.shell import ENVIRONMENT, attempt
+from appliance.lab.shell import CLAIM, ENVIRONMENT, attempt
 
 READY = 20  # seconds for a start or a reload
 GONE = 2  # seconds without a process: it ended (a start has a moment of none)
@@ -100,7 +100,7 @@ class Balancers:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=ENVIRONMENT,
+                env={name: value for name, value in ENVIRONMENT.items() if name != CLAIM},
                 cwd="/",
                 timeout=READY,
                 check=False,

@@ -7,6 +7,7 @@ balancers are processes of their own and outlive it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import logging
@@ -25,12 +26,14 @@ from appliance.lab.lifecycle import Daemon, assemble, start_time
 from appliance.lab.metadata import metadata_app
 from appliance.lab.mirror import mirror_app
 from appliance.lab.place import Place
+from appliance.lab.shell import claim
 from appliance.lab.state import FILE, Store
 from appliance.lab.vendors import vendor_app, vendor_key
 
 log = logging.getLogger(__name__)
 
 BUCKET = "APPLIANCE_LAB_REQUESTS_PER_HOUR"  # another size of the request bucket
+STOP_SECONDS = 1
 
 
 def main() -> None:
@@ -43,6 +46,7 @@ def main() -> None:
     except BlockingIOError:
         log.error("another daemon of this lab is running")
         sys.exit(1)
+    claim(place.folder)
     me = Daemon(os.getpid(), start_time(os.getpid()))
     (place.folder / "daemon.json").write_text(json.dumps({"pid": me.pid, "started": me.started}))
     try:
@@ -53,7 +57,7 @@ def main() -> None:
 
 
 async def serve(place: Place) -> None:
-    """Until SIGTERM. Raises LabTrouble, HardwareTrouble when the lab cannot begin."""
+    """Until SIGTERM, which ends the process. Raises LabTrouble, HardwareTrouble when the lab cannot begin."""
     hardware, _ = assemble(place)
     await asyncio.to_thread(hardware.up)
     layers = await asyncio.to_thread(base.ensure, place)
@@ -75,9 +79,11 @@ async def serve(place: Place) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
-    for runner in reversed(runners):
-        await runner.cleanup()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.gather(*(r.cleanup() for r in runners)), STOP_SECONDS)
     log.info("down")
+    logging.shutdown()
+    os._exit(0)  # not after its threads: what they are at the next daemon resumes, or `down` removes
 
 
 async def _listen(app: web.Application, host: str, port: int) -> web.AppRunner:

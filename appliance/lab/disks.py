@@ -5,19 +5,22 @@
     machines/<id>/upper       what it wrote since;  work, root: the overlay's own, the mount
 
 A snapshot of a machine that is off renames its `upper`, at once; of a running one it copies it (as a disk
-image of a running server: what is not written yet is not in it). Nothing here is synced: a machine's disk
-survives its power-off and the lab's daemon, not a crash of the host (then `lab down`, `lab up`).
-The size of a disk is not enforced.
+image of a running server: what is not written yet is not in it). What is deleted goes to trash/ at once and
+from there in its own time. Nothing here is synced: a machine's disk survives its power-off and the lab's
+daemon, not a crash of the host (then `lab down`, `lab up`). The size of a disk is not enforced.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
+import secrets
 import shutil
 import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +28,9 @@ from appliance.lab.base import layer_path
 from appliance.lab.hardware import HardwareTrouble
 from appliance.lab.place import Place
 from appliance.lab.shell import attempt, run
+from appliance.lab.trees import mounts_below, remove, unmount
+
+log = logging.getLogger(__name__)
 
 NSPAWN_LOCKS = Path("/run/systemd/nspawn/locks")  # one a mounted root; nspawn leaves it behind
 
@@ -40,7 +46,9 @@ class Disks:
         self.place = place
         self.machines = place.folder / "machines"
         self.layers = place.folder / "layers"
+        self.trash = place.folder / "trash"
         self._sweeping = threading.Lock()
+        self._emptier = ThreadPoolExecutor(1, "trash")
 
     def folder(self, machine_id: int) -> Path:
         return self.machines / str(machine_id)
@@ -83,7 +91,7 @@ class Disks:
         if os.path.ismount(root):
             told = root.stat()
             (NSPAWN_LOCKS / f"inode-{told.st_dev}:{told.st_ino}").unlink(missing_ok=True)
-            _unmount(root)
+            unmount(root)
         work = self.folder(machine_id) / "work"
         # Also removes the mark by which the kernel refuses a volatile overlay that was mounted before.
         shutil.rmtree(work, ignore_errors=True)
@@ -100,7 +108,7 @@ class Disks:
             _write(self.layers / f"{layer}.json", Disk(below, from_base=False))
             if running:
                 new = self.layers / f"{layer}.new"
-                shutil.rmtree(new, ignore_errors=True)
+                self._throw_away(new)
                 _copy(folder / "upper", new)
                 new.rename(kept)
                 return self._size((*below, layer))
@@ -113,7 +121,7 @@ class Disks:
 
     def delete(self, machine_id: int) -> None:
         self.unmount(machine_id)
-        shutil.rmtree(self.folder(machine_id), ignore_errors=True)
+        self._throw_away(self.folder(machine_id))
         self.sweep()
 
     def delete_layer(self, layer: str) -> None:
@@ -127,10 +135,28 @@ class Disks:
             marked = {p.name.removesuffix(".deleted") for p in self.layers.glob("*.deleted")}
             while free := marked - self._used():
                 for layer in free:
-                    shutil.rmtree(self.layers / layer, ignore_errors=True)
+                    self._throw_away(self.layers / layer)
                     (self.layers / f"{layer}.json").unlink(missing_ok=True)
                     (self.layers / f"{layer}.deleted").unlink(missing_ok=True)
                 marked -= free
+
+    def _throw_away(self, tree: Path) -> None:
+        """Out of the way at once, so that nobody waits for many files to go."""
+        self.trash.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            tree.rename(self.trash / f"{tree.name}-{secrets.token_hex(4)}")
+        self.empty_trash()
+
+    def empty_trash(self) -> None:
+        """In a thread. What a killed daemon did not come to, the next one or `wipe` does."""
+        self._emptier.submit(self._empty_trash)
+
+    def _empty_trash(self) -> None:
+        for tree in self.trash.iterdir() if self.trash.is_dir() else ():
+            try:
+                remove(tree)
+            except HardwareTrouble as e:
+                log.warning("%s", e)
 
     def _used(self) -> set[str]:
         used: set[str] = set()
@@ -147,9 +173,9 @@ class Disks:
     def wipe(self) -> None:
         """Every mount below the lab's folder, then the disks and layers."""
         for mount in mounts_below(self.place.folder):
-            _unmount(mount)
-        for folder in (self.machines, self.layers):
-            shutil.rmtree(folder, ignore_errors=True)
+            unmount(mount)
+        for folder in (self.machines, self.layers, self.trash):
+            remove(folder)
 
     def _below(self, layer: str) -> list[str]:
         """Empty for layers of a base image."""
@@ -167,18 +193,6 @@ class Disks:
         for layer in stack:
             layer_path(self.place, layer)
         return stack
-
-
-def mounts_below(folder: Path) -> list[Path]:
-    """Deepest and latest first."""
-    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    plain = [Path(p.encode().decode("unicode_escape")) for p in points]
-    return [p for p in reversed(plain) if p.is_relative_to(folder)]
-
-
-def _unmount(point: Path) -> None:
-    if attempt(["umount", str(point)]).returncode:
-        run(["umount", "--lazy", str(point)])
 
 
 def _write(path: Path, disk: Disk) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
-import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,11 +23,12 @@ from appliance.lab.hardware import HardwareTrouble
 from appliance.lab.machines import NspawnHardware
 from appliance.lab.place import INSTANCES, Place
 from appliance.lab.requirements import missing
-from appliance.lab.shell import locked
+from appliance.lab.shell import CLAIM, claim, locked
+from appliance.lab.trees import remove
 from appliance.lab.wires import Wires
 
 UP_SECONDS = 60
-STOP_SECONDS = 10
+STOP_SECONDS = 3
 ANSWER_SECONDS = 5
 LOG_LINES = 12
 
@@ -82,6 +84,8 @@ def up(place: Place, say: Say = lambda _: None) -> bool:
         if daemon:
             say("the daemon does not answer: starting it anew")
             _stop(daemon)
+        _end_commands(place)
+        claim(place.folder)
         for folder in (place.folder, place.folder / "log", place.cache):
             folder.mkdir(parents=True, exist_ok=True)
         place.folder.chmod(0o700)
@@ -113,18 +117,19 @@ def down(place: Place, *, purge: bool = False, say: Say = lambda _: None) -> boo
         if daemon := find(place):
             say("stopping the daemon")
             _stop(daemon)
+        _end_commands(place)
         say("removing machines and wires")
         hardware, balancers = assemble(place)
         try:
             balancers.wipe()
             hardware.wipe()
+            remove(place.folder)
+            if purge:
+                _purge(place)
         except HardwareTrouble as e:
             raise LabTrouble(
                 "Something of the lab could not be removed", why=str(e), fix="run `appliance lab down` again"
             ) from e
-        shutil.rmtree(place.folder, ignore_errors=True)
-        if purge:
-            _purge(place)
         lock.unlink(missing_ok=True)
     if not any(place.root.iterdir()):
         place.root.rmdir()
@@ -139,7 +144,7 @@ def _purge(place: Place) -> None:
             why=f"other labs stand on them: {', '.join(others)}",
             fix="bring those down first",
         )
-    shutil.rmtree(place.cache, ignore_errors=True)
+    remove(place.cache)
 
 
 def status(place: Place) -> Status:
@@ -251,15 +256,19 @@ def _start(place: Place) -> None:
 
 def _stop(daemon: Daemon) -> None:
     """SIGTERM, then SIGKILL; gone when this returns. Machines are not its children and go on."""
-    handle = os.pidfd_open(daemon.pid)
-    os.close(handle)
-    os.kill(daemon.pid, 15)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(daemon.pid, signal.SIGTERM)
     until = time.monotonic() + STOP_SECONDS
     while processes.command_line(daemon.pid):
         if time.monotonic() > until:
             processes.kill([daemon.pid])
             return
-        time.sleep(0.02)
+        time.sleep(0.01)
+
+
+def _end_commands(place: Place) -> None:
+    """Those that a killed daemon or `up` waited for, such as the copy of a disk, work on without it."""
+    processes.kill(processes.with_environment(f"{CLAIM}={place.folder}"))
 
 
 def _answers(place: Place) -> bool:

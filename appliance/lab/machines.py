@@ -26,7 +26,7 @@ from appliance.lab import base, cgroups, processes
 from appliance.lab.disks import Disks
 from appliance.lab.hardware import BalancerSpec, HardwareTrouble, MachineSpec, TargetHealth
 from appliance.lab.place import Place
-from appliance.lab.shell import run
+from appliance.lab.shell import CLAIM, run
 from appliance.lab.wires import Network, Wires
 
 START_SECONDS = 20
@@ -155,6 +155,7 @@ class NspawnHardware:
     def up(self) -> None:
         """Wires of the lab; machines that outlived a daemon go on."""
         self.wires.up()
+        self.disks.empty_trash()
 
     def wipe(self) -> None:
         """Nothing is left: machines, wires, mounts, disks. Also after half an `up` or half a `wipe`."""
@@ -251,7 +252,7 @@ class NspawnHardware:
 
 def _detached(argv: list[str], folder: Path) -> str:
     log = shlex.quote(str(folder / "console.log"))
-    return f"exec {shlex.join(argv)} {log} </dev/null >/dev/null 2>&1"
+    return f"unset {CLAIM}; exec {shlex.join(argv)} {log} </dev/null >/dev/null 2>&1"
 
 
 def _write_resolvers(root: Path) -> None:

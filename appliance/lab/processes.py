@@ -48,6 +48,17 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def with_environment(entry: str) -> list[int]:
+    """Those that were started with this NAME=value."""
+    found = []
+    for folder in PROC.iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                if entry.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+    return found
+
+
 def kill(pids: list[int], seconds: float = 10) -> bool:
     """SIGKILL in this order and wait until they are gone; False when one is not, after `seconds`."""
     handles = []

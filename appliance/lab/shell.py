@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,14 @@ ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
     "HOME": "/root",
 }
+# In the environment of a command that somebody waits for: the folder of the lab that it works on. A killed
+# daemon's commands are known by it; machines and balancers, which are to outlive the daemon, are without.
+CLAIM = "APPLIANCE_LAB_CLAIM"
+
+
+def claim(folder: Path) -> None:
+    """From now on the commands of this process are known as those of the lab in `folder`."""
+    ENVIRONMENT[CLAIM] = str(folder)
 
 
 def attempt(argv: Sequence[str], stdin: str = "", seconds: float = 60) -> subprocess.CompletedProcess[str]:
@@ -42,8 +51,21 @@ def run(argv: Sequence[str], stdin: str = "", seconds: float = 60) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file against other processes of this host; the kernel frees it when the holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    """Hold a lock file against other processes of this host; the kernel frees it when the holder dies.
+
+    Its holder may unlink it.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is(path, file.fileno()):
+                yield
+                return
+
+
+def _is(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

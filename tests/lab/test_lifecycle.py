@@ -14,8 +14,8 @@ import pytest
 
 from appliance.contract.trouble import LabTrouble
 from appliance.lab import lifecycle
-from appliance.lab.disks import mounts_below
 from appliance.lab.place import Place
+from appliance.lab.trees import mounts_below
 from tests.lab.rest import public_key
 from tests.lab.serving import until
 

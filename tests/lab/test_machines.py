@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from appliance.lab.balancer import Balancers
-from appliance.lab.disks import mounts_below
 from appliance.lab.hardware import HardwareTrouble
 from appliance.lab.machines import NspawnHardware
 from appliance.lab.shell import run
+from appliance.lab.trees import mounts_below
 from appliance.lab.wires import Wires
 from tests.lab.real import RealLab, place_for_tests, real_lab
 from tests.lab.serving import until

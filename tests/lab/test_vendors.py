@@ -368,3 +368,20 @@ def test_a_larger_body_is_refused_by_413(alpha: Alpha) -> None:
 def test_every_fault_is_one_of_this_page_or_tested_by_name() -> None:
     text = Path(__file__).read_text()
     assert [name for name in FAULTS if f'"{name}"' not in text] == []
+
+
+def test_a_rotated_key_is_taken_and_the_revoked_one_is_not(alpha: Alpha) -> None:
+    new = secrets.token_urlsafe(24)
+
+    def take(*keys: str) -> None:
+        told = requests.put(f"{alpha.url}/_lab/keys", json={"keys": keys}, timeout=10)
+        assert told.json() == {"keys": len(keys)}
+
+    take(alpha.key, new)
+    assert [bool(alpha.client(key).models.list().data) for key in (alpha.key, new)] == [True, True]
+    try:
+        take(new)
+        with pytest.raises(openai.AuthenticationError):
+            alpha.client().models.list()
+    finally:
+        take(alpha.key)

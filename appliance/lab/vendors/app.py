@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from appliance.lab.vendors.answers import Ask, BadAsk, Dialect, Part, Refusal, answer_to, digest
 from appliance.lab.vendors.anthropic import Anthropic
@@ -25,11 +25,11 @@ HEARD = 80  # characters of the user's words that a record keeps
 
 
 class Vendor:
-    """The state of one vendor: its key, the requests it saw, the faults in force."""
+    """The state of one vendor: the keys it takes, the requests it saw, the faults in force."""
 
     def __init__(self, name: str, key: str) -> None:
         self.name = name
-        self._key = key
+        self._keys = [key]
         self._records: deque[Record] = deque(maxlen=KEPT)
         self._counts: Counter[str] = Counter()
         self._standing: list[Standing] = []
@@ -120,7 +120,8 @@ class Vendor:
         given = (own or bearer) if record.vendor_api == "anthropic" else bearer
         if not given:
             return Refusal(401, "key-missing")
-        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._key.encode()):
+        sent = given.encode("utf-8", "surrogateescape")
+        if not any(hmac.compare_digest(sent, key.encode()) for key in self._keys):
             return Refusal(401, "key-wrong")
         return None
 
@@ -167,6 +168,14 @@ class Vendor:
         standing = [{**s.order.model_dump(), "left": s.left} for s in self._standing if s.left != 0]
         return web.json_response({"standing": standing, "faults": sorted(FAULTS)})
 
+    async def put_keys(self, request: web.Request) -> web.Response:
+        """{"keys": [...]} replaces those it takes, as at a rotation; told is only how many they are."""
+        try:
+            self._keys = _KEYS.validate_python(_json(await request.read()).get("keys"))
+        except (BadAsk, ValidationError):
+            return web.json_response({"error": "wanted: keys, a list of text"}, status=400)
+        return web.json_response({"keys": len(self._keys)})
+
     async def requests(self, request: web.Request) -> web.Response:
         """The last requests, newest last; ?path= and ?model= are globs."""
         path, model = request.query.get("path", "*"), request.query.get("model", "*")
@@ -181,6 +190,7 @@ class Vendor:
         )
 
 
+_KEYS = TypeAdapter(list[str])
 _MODELS = ("GET", "/v1/models")
 _ASKS = {("POST", "/v1/chat/completions"), ("POST", "/v1/messages")}
 
@@ -196,12 +206,13 @@ def _json(raw: bytes) -> dict[str, Any]:
 
 
 def vendor_app(name: str, key: str) -> web.Application:
-    """The vendor `name`, who takes `key` only. It speaks below /v1; /_lab is for tests and drills."""
+    """The vendor `name`, who takes `key` only until told otherwise. It speaks below /v1; /_lab is for tests and drills."""
     vendor = Vendor(name, key)
     app = web.Application(client_max_size=BODY)
     app.router.add_put("/_lab/fault", vendor.put_fault)
     app.router.add_get("/_lab/fault", vendor.get_fault)
     app.router.add_delete("/_lab/fault", vendor.delete_fault)
+    app.router.add_put("/_lab/keys", vendor.put_keys)
     app.router.add_get("/_lab/requests", vendor.requests)
     app.router.add_route("*", "/{path:.*}", vendor.serve)
 
