@@ -7,15 +7,16 @@ layer of its own on top, so that it can be told from what an image is.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from appliance.lab.hardware import HardwareTrouble
 from appliance.lab.place import Place
 from appliance.lab.shell import locked, run
+from appliance.lab.trees import mounts_below, remove, unmount
 
 NAME = "debian-13"
 SUITE = "trixie"
@@ -36,11 +37,23 @@ def ensure(place: Place, say: Callable[[str], None] = lambda _: None) -> tuple[s
     Raises HardwareTrouble when mmdebstrap fails; nothing half-made is kept.
     """
     name = f"{NAME}-{recipe_digest()}"
-    with locked(place.cache / "base" / f"{name}.lock"):
-        if not (place.cache / "base" / name).is_dir():
+    bases = place.cache / "base"
+    with locked(place.cache / "base.lock"):
+        if not (bases / name).is_dir():
             say(f"making the base image {NAME} (about a minute, once)")
-            _bootstrap(place.cache / "base" / name)
-    return (name, _lend(place, name))
+            _bootstrap(bases / name)
+        lent = _lend(place, name)
+        for old in set(bases.iterdir()) - {bases / used for used in _used(place)}:
+            place.trash.mkdir(exist_ok=True)
+            with contextlib.suppress(OSError):  # in the way of nothing; another time then
+                old.rename(place.trash / old.name)
+    return (name, lent)
+
+
+def _used(place: Place) -> set[str]:
+    """The base images that labs stand on, this one too: each has a layer of its own on those it uses."""
+    lent = place.root.glob("lab*/layers/lent-*-*")
+    return {f"{NAME}-{path.name.split('-')[1]}" for path in lent}
 
 
 def recipe_digest() -> str:
@@ -62,8 +75,8 @@ def packages() -> list[str]:
 
 def _bootstrap(final: Path) -> None:
     new = final.with_suffix(".new")
-    if new.exists():
-        shutil.rmtree(new)
+    remove(new)
+    new.parent.mkdir(parents=True, exist_ok=True)
     files = RECIPE / "files"
     copies = [
         f"--customize-hook=install -D -m 644 '{path}' \"$1/{path.relative_to(files)}\""
@@ -96,26 +109,27 @@ def _lend(place: Place, base: str) -> str:
     digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
     name = f"lent-{base.removeprefix(NAME + '-')}-{digest}"
     final = place.folder / "layers" / name
-    with locked(place.folder / "layers.lock"):
-        if final.is_dir():
-            return name
-        new, work, root = (final.with_name(f"{name}.{part}") for part in ("new", "work", "root"))
-        for folder in (new, work, root):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-        options = f"lowerdir={place.cache / 'base' / base},upperdir={new},workdir={work}"
-        run(["mount", "-t", "overlay", "overlay", "-o", options, str(root)])
-        try:
-            for path, content in files.items():
-                target = root / path.lstrip("/")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            run(["chroot", str(root), "update-ca-certificates"])
-        finally:
-            run(["umount", str(root)])
-        shutil.rmtree(work)
-        root.rmdir()
-        new.rename(final)
+    if final.is_dir():
+        return name
+    new, work, root = (final.with_name(f"{name}.{part}") for part in ("new", "work", "root"))
+    for left in mounts_below(root):
+        unmount(left)
+    for folder in (new, work, root):
+        remove(folder)
+        folder.mkdir(parents=True)
+    options = f"lowerdir={place.cache / 'base' / base},upperdir={new},workdir={work}"
+    run(["mount", "-t", "overlay", "overlay", "-o", options, str(root)])
+    try:
+        for path, content in files.items():
+            target = root / path.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        run(["chroot", str(root), "update-ca-certificates"])
+    finally:
+        unmount(root)
+    remove(work)
+    root.rmdir()
+    new.rename(final)
     return name
 
 

@@ -25,6 +25,7 @@ from appliance.lab.api.recovery import recover
 from appliance.lab.lifecycle import Daemon, assemble, start_time
 from appliance.lab.metadata import metadata_app
 from appliance.lab.mirror import mirror_app
+from appliance.lab.package_cache import trim
 from appliance.lab.place import Place
 from appliance.lab.shell import claim
 from appliance.lab.state import FILE, Store
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 BUCKET = "APPLIANCE_LAB_REQUESTS_PER_HOUR"  # another size of the request bucket
 STOP_SECONDS = 1
+PACKAGES_MOST = 3 * 10**9  # bytes that apt, npm and pip may keep, of all labs
 
 
 def main() -> None:
@@ -70,6 +72,7 @@ async def serve(place: Place) -> None:
         (mirror_app(place.cache / "packages" / "apt"), host, place.mirror_port),
         *((vendor_app(n, vendor_key(place.folder, n)), host, port) for n, port in place.vendor_ports),
     ]
+    asyncio.get_running_loop().run_in_executor(None, trim, place.cache / "packages", PACKAGES_MOST)
     runners = [await _listen(*listener) for listener in listeners]
     await recover(lab)
     # Last: whoever gets an answer here can count on all the rest.

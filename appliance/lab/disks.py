@@ -46,7 +46,6 @@ class Disks:
         self.place = place
         self.machines = place.folder / "machines"
         self.layers = place.folder / "layers"
-        self.trash = place.folder / "trash"
         self._sweeping = threading.Lock()
         self._emptier = ThreadPoolExecutor(1, "trash")
 
@@ -142,9 +141,9 @@ class Disks:
 
     def _throw_away(self, tree: Path) -> None:
         """Out of the way at once, so that nobody waits for many files to go."""
-        self.trash.mkdir(exist_ok=True)
+        self.place.trash.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            tree.rename(self.trash / f"{tree.name}-{secrets.token_hex(4)}")
+            tree.rename(self.place.trash / f"{tree.name}-{secrets.token_hex(4)}")
         self.empty_trash()
 
     def empty_trash(self) -> None:
@@ -152,7 +151,7 @@ class Disks:
         self._emptier.submit(self._empty_trash)
 
     def _empty_trash(self) -> None:
-        for tree in self.trash.iterdir() if self.trash.is_dir() else ():
+        for tree in self.place.trash.iterdir() if self.place.trash.is_dir() else ():
             try:
                 remove(tree)
             except HardwareTrouble as e:
@@ -174,7 +173,7 @@ class Disks:
         """Every mount below the lab's folder, then the disks and layers."""
         for mount in mounts_below(self.place.folder):
             unmount(mount)
-        for folder in (self.machines, self.layers, self.trash):
+        for folder in (self.machines, self.layers, self.place.trash):
             remove(folder)
 
     def _below(self, layer: str) -> list[str]:

@@ -36,6 +36,11 @@ class Place:
         return self.root / f"lab{self.instance}"
 
     @property
+    def trash(self) -> Path:
+        """What is moved here the daemon deletes in its own time."""
+        return self.folder / "trash"
+
+    @property
     def prefix(self) -> str:
         """Begins the name of every namespace and interface of this lab (interfaces hold 15 characters)."""
         return f"alab{self.instance}"
