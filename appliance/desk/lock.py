@@ -6,26 +6,18 @@ any other is only broken on the operator's word.
 
 from __future__ import annotations
 
-import os
-import re
 import secrets
-import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
-
-import psutil
 
 from appliance.contract.trouble import CloudTrouble, LockedTrouble
 from appliance.desk.model import Held, Label, Role
+from appliance.desk.processes import Process, known_dead
 from appliance.desk.progress import Progress
 
-HOLDER, PID, STARTED, BOOT, SINCE, TICKET = (
-    f"appliance-lock-{word}" for word in ("holder", "pid", "started", "boot", "since", "ticket")
-)
+SINCE, TICKET = "appliance-lock-since", "appliance-lock-ticket"  # and those of a Process
 SINCE_FORMAT = "%Y%m%dT%H%M%SZ"
 TRIES = 3  # the lock may be let go, or be taken by a third desk, between two looks
 
@@ -38,52 +30,6 @@ class LockKeeper(Protocol):
     def name_taken_by(self, name: str) -> Held | None: ...
 
     def delete(self, held: Held) -> None: ...
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process such that no other one, here or elsewhere, is taken for it."""
-
-    holder: str  # host name
-    pid: int
-    started: str  # see _started
-    boot: str  # the machine's boot and its PID namespace: containers share the former
-
-    @staticmethod
-    def this() -> Process:
-        return Process(socket.gethostname(), os.getpid(), _started(os.getpid()) or "", _boot())
-
-    @staticmethod
-    def of(labels: Mapping[str, str]) -> Process:
-        pid = labels.get(PID, "")
-        return Process(
-            labels.get(HOLDER, "an unknown host"),
-            int(pid) if pid.isdecimal() else 0,
-            labels.get(STARTED, ""),
-            labels.get(BOOT, ""),
-        )
-
-    def labels(self) -> dict[str, str]:
-        return {
-            HOLDER: label_value(self.holder),
-            PID: str(self.pid),
-            STARTED: self.started,
-            BOOT: label_value(self.boot),
-        }
-
-
-def known_dead(other: Process, this: Process, started: Callable[[int], str | None] | None = None) -> bool:
-    """Only a process of this boot can be known to be dead. `started` is None where no such pid runs."""
-    return (
-        bool(other.pid)
-        and other.boot == label_value(this.boot)
-        and (started or _started)(other.pid) != other.started
-    )
-
-
-def label_value(text: str) -> str:
-    """`text` with what a label value may not hold replaced (docs.hetzner.cloud, "Labels")."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "-", text)[:63].strip("-_.")
 
 
 @contextmanager
@@ -153,30 +99,3 @@ def _who(lock: Held) -> str:
         moment = "an unknown time"
     process = Process.of(lock.labels)
     return f"{process.holder}, process {process.pid or '?'}, since {moment}"
-
-
-def _started(pid: int) -> str | None:
-    """When the process began, in a unit of this system's; None where it does not run."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None if Path("/proc/self/stat").exists() else _started_by_clock(pid)
-    # proc_pid_stat(5), behind the command's name in brackets: state is field 3, starttime field 22 (in
-    # ticks since the boot, so that setting the clock does not change it).
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def _started_by_clock(pid: int) -> str | None:
-    try:
-        return f"{psutil.Process(pid).create_time():.2f}"
-    except psutil.Error:
-        return None
-
-
-def _boot() -> str:
-    boot_id = Path("/proc/sys/kernel/random/boot_id")
-    if not boot_id.exists():  # macOS
-        return f"{socket.gethostname()}-{psutil.boot_time():.0f}"
-    namespace = re.sub(r"\D", "", str(Path("/proc/self/ns/pid").readlink()))
-    return f"{boot_id.read_text().strip()}.{namespace}"

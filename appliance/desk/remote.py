@@ -9,7 +9,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,12 +18,11 @@ from types import TracebackType
 from typing import IO
 
 from appliance.contract.trouble import NodeTrouble
+from appliance.desk import private
 
 OnLine = Callable[[str], None]
 CONNECT_SECONDS = 10
 POLL_SECONDS = 0.2
-# Short on purpose: a socket's path may have 104 bytes on macOS, and ssh adds 17 of its own.
-PRIVATE_ROOT = "/tmp"  # noqa: S108 - mkdtemp makes a 0700 folder of an unguessable name in it
 SSH_FAILED = (
     255  # ssh(1): "exits with the exit status of the remote command or with 255 if an error occurred"
 )
@@ -81,7 +79,7 @@ class Shell:
         self.host = host
         self._port = port
         self._target = f"{user}@{host}"
-        self._folder = Path(tempfile.mkdtemp(prefix="apl-", dir=PRIVATE_ROOT))
+        self._folder = private.make()
         self._known_hosts = self._folder / "known_hosts"
         name = host if port == 22 else f"[{host}]:{port}"
         lines = "".join(f"{name} {' '.join(key.split()[:2])}\n" for key in host_keys)

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.contract.trouble import NodeTrouble
-from appliance.desk import archive, remote
+from appliance.desk import archive
 from appliance.desk.remote import AccessDenied, HostKeyMismatch, Shell, TimedOut, Unreachable
 from tests.desk.sshd import Sshd, free_port, make_key, sshd
 from tests.lab.serving import until
@@ -222,7 +222,3 @@ def test_nothing_stays_behind_when_a_shell_is_closed(server: Sshd) -> None:
 def test_short_commands_share_one_connection(server: Sshd, shell: Shell) -> None:
     clients = {shell.run(["sh", "-c", "echo $SSH_CONNECTION"]).out for _ in range(3)}
     assert len(clients) == 1
-
-
-def test_the_private_folder_leaves_room_for_a_socket_name() -> None:
-    assert len(remote.PRIVATE_ROOT) + len("/apl-12345678/c") + 17 < 104
