@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from appliance.contract.trouble import ConfigTrouble, NodeTrouble, Trouble, UnverifiedTrouble
-from appliance.desk import archive, hostkeys, inputs
+from appliance.contract.trouble import ConfigTrouble, ExitCode, NodeTrouble, Trouble, UnverifiedTrouble
+from appliance.desk import archive, hostkeys, inputs, private
 from appliance.desk.archive import Entry
 from appliance.desk.cloud import Cloud
 from appliance.desk.model import Image, Label, Observed, Role, Server, ServerWanted
@@ -33,6 +32,7 @@ SETTLE_SECONDS = 60  # what a booting machine has to get its host key and our SS
 SHUTDOWN_SECONDS = 60
 SNAPSHOTS_KEPT = 2
 TAIL_LINES = 20
+KEY = "id_ed25519"  # in the bake's private folder
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class _Oven:
         self.bakery = bakery
         self.digest = digest
         self.log = log
-        self.key_file = folder / "id_ed25519"
+        self.key_file = folder / KEY
         key = hostkeys.make()
         with open(self.key_file, "w", opener=_owner_only) as file:
             file.write(key.private)
@@ -144,9 +144,8 @@ class _Oven:
             checks["inputs"] = Entry(f"{self.digest}\n".encode())
             shell.send_tree(archive.pack(checks), CHECKS)
             for path in scripts_in(checks, ""):
-                self._run(
-                    shell, f"Check: {script_title(path)}", CHECKS, path, CHECK_SECONDS, UnverifiedTrouble
-                )
+                title = f"Check: {script_title(path)}"
+                self._run(shell, title, CHECKS, path, CHECK_SECONDS, UnverifiedTrouble)
 
     def _boot(self, role: Role, image: Image) -> tuple[Server, Shell]:
         first_key = hostkeys.make()
@@ -194,7 +193,9 @@ class _Oven:
                     del tail[:-TAIL_LINES]
                     step.update(line.strip()[:100])
 
-            argv = ["env", "-C", folder, f"BAKE={folder}", "bash", path]
+            # One stream: by two, the error that ended it may come before the lines that led to it.
+            merged = ["bash", "-c", 'exec bash "$0" 2>&1', path]
+            argv = ["env", "-C", folder, f"BAKE={folder}", *merged]
             try:
                 result = shell.run(argv, timeout=seconds, on_line=on_line)
             except NodeTrouble as trouble:
@@ -207,9 +208,10 @@ class _Oven:
     def _failed(self, kind: type[Trouble], title: str, path: str, what: str, tail: list[str]) -> Trouble:
         said = "\n".join(f"    {line}" for line in tail if line)
         return kind(
-            f"The bake failed at `{title}` ({path}). {what}",
+            f"The bake failed at `{title}` ({_in_checkout(path)}). {what}",
             why=f"the end of its output was\n{said}" if said else "it said nothing",
-            fix=f"All of it is in {self.bakery.log}. Once the cause is gone, run `appliance build` again.",
+            fix=f"All of it is in {self.bakery.log}. Once the cause is gone, run `appliance build` again; "
+            "with --keep it leaves a failed bake's server for a look.",
         )
 
 
@@ -239,6 +241,7 @@ def _clear_away(bakery: Bakery) -> list[str]:
         if held.kind == "ssh_key" and held.labels.get(Label.ROLE) == Role.BAKE:
             cloud.delete_ssh_key(held.id)
             left.append(f"SSH key {held.name}")
+    _kept_key(bakery).unlink(missing_ok=True)
     return left
 
 
@@ -260,10 +263,7 @@ def superfluous(seen: Observed, newest: int) -> list[Image]:
 def _after_failure(bakery: Bakery, keep: bool) -> None:
     """Leave nothing that is billed. What cannot be deleted now is told; the next bake tries again."""
     if keep:
-        bakery.progress.warn(
-            "Kept at the cloud, and billed: the servers and snapshots with the label "
-            f"{Label.APPLIANCE}={bakery.settings.name}. The next `appliance build` deletes them."
-        )
+        _tell_what_is_kept(bakery)
         return
     try:
         with bakery.progress.step("Delete what the failed bake made") as step:
@@ -274,6 +274,22 @@ def _after_failure(bakery: Bakery, keep: bool) -> None:
             f"Not all could be deleted, and may be billed: {trouble.what} "
             "The next `appliance build` or `appliance destroy` deletes it."
         )
+
+
+def _tell_what_is_kept(bakery: Bakery) -> None:
+    label = f"{Label.APPLIANCE}={bakery.settings.name}"
+    bakery.progress.warn(
+        f"Kept at the cloud, and billed: what carries the label {label} and is not verified. "
+        "The next `appliance build` deletes it, and so does `appliance destroy`."
+    )
+    try:
+        servers = bakery.cloud.observe().servers
+    except Trouble:
+        return  # the failure itself is what the operator must hear of
+    for server in servers:
+        if server.labels.get(Label.ROLE) in (Role.BAKE, Role.SCRATCH) and server.public_ip:
+            way = f"ssh -o IdentitiesOnly=yes -i {_kept_key(bakery)} root@{server.public_ip}"
+            bakery.progress.note(f"To look at {server.name}: {way}")
 
 
 def _architecture(bakery: Bakery) -> str:
@@ -290,24 +306,41 @@ def _architecture(bakery: Bakery) -> str:
 
 @contextmanager
 def _key_folder(bakery: Bakery, keep: bool) -> Iterator[Path]:
-    """A private folder for the bake's own SSH key; it stays after a failure with `keep`."""
-    folder = Path(tempfile.mkdtemp(prefix="appliance-bake-"))
+    """A private folder for the bake's own SSH key. With `keep`, the key stays after a failure."""
+    folder = private.make()
     try:
         yield folder
     except BaseException:
-        if keep:
-            bakery.progress.note(f"To look at a kept server: ssh -i {folder}/id_ed25519 root@<its address>")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+        if keep and (folder / KEY).exists():
+            (folder / KEY).replace(_kept_key(bakery))
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kept_key(bakery: Bakery) -> Path:
+    """Beside the log, until the next bake clears away what it opens."""
+    return bakery.log.with_name(f"kept-{bakery.settings.name}.key")
 
 
 @contextmanager
 def _log_file(path: Path) -> Iterator[TextIO]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", opener=_owner_only, encoding="utf-8") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "w", opener=_owner_only, encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise Trouble(
+            f"The log of the bake cannot be written: {path}",
+            why=error.strerror or str(error),
+            fix="Set XDG_STATE_HOME to a folder that you may write, and run it again.",
+            code=ExitCode.USAGE,
+        ) from error
+    with file:
         yield file
+
+
+def _in_checkout(path: str) -> str:
+    return path if path.startswith("image/") else f"image/checks/{path}"
 
 
 def scripts_in(entries: Mapping[str, Entry], folder: str) -> list[str]:
