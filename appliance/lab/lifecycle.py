@@ -17,12 +17,12 @@ from pathlib import Path
 import requests
 
 from appliance.contract.trouble import LabTrouble
-from appliance.lab import base, processes
+from appliance.lab import base, host_firewall, processes
 from appliance.lab.balancer import Balancers
 from appliance.lab.hardware import HardwareTrouble
 from appliance.lab.machines import NspawnHardware
-from appliance.lab.place import INSTANCES, Place
-from appliance.lab.requirements import missing
+from appliance.lab.place import Place
+from appliance.lab.requirements import missing, not_linux, not_root
 from appliance.lab.shell import CLAIM, claim, locked
 from appliance.lab.trees import remove
 from appliance.lab.wires import Wires
@@ -80,11 +80,12 @@ def up(place: Place, say: Say = lambda _: None) -> bool:
     with locked(place.root / f"lab{place.instance}.lock"):
         daemon = find(place)
         if daemon and _answers(place):
+            _refuse_if_cut_off(place)
             return False
         if daemon:
             say("the daemon does not answer: starting it anew")
             _stop(daemon)
-        _end_commands(place)
+        _end_claimed(place)
         claim(place.folder)
         for folder in (place.folder, place.folder / "log", place.cache):
             folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +101,15 @@ def up(place: Place, say: Say = lambda _: None) -> bool:
             ) from e
         say("starting the daemon")
         _start(place)
+        _refuse_if_cut_off(place)
     return True
+
+
+def _refuse_if_cut_off(place: Place) -> None:
+    """The lab is up then, and of little use: nothing that machines fetch would arrive."""
+    with contextlib.suppress(HardwareTrouble):  # it cannot be asked: no reason to refuse
+        if trouble := host_firewall.trouble(place):
+            raise trouble
 
 
 def down(place: Place, *, purge: bool = False, say: Say = lambda _: None) -> bool:
@@ -108,7 +117,8 @@ def down(place: Place, *, purge: bool = False, say: Say = lambda _: None) -> boo
 
     `purge` also removes the caches that labs share. Raises LabTrouble.
     """
-    _refuse_unless_root()
+    if lacks := not_linux() or not_root():
+        raise lacks
     lock = place.root / f"lab{place.instance}.lock"
     if not place.root.exists():
         return False
@@ -117,7 +127,7 @@ def down(place: Place, *, purge: bool = False, say: Say = lambda _: None) -> boo
         if daemon := find(place):
             say("stopping the daemon")
             _stop(daemon)
-        _end_commands(place)
+        _end_claimed(place)
         say("removing machines and wires")
         hardware, balancers = assemble(place)
         try:
@@ -185,17 +195,8 @@ def environment(place: Place) -> dict[str, str]:
 
 def refuse_if_unable(place: Place) -> None:
     """Everything that is missing in one message. Raises LabTrouble."""
-    if not 0 <= place.instance < INSTANCES:
-        raise LabTrouble(f"APPLIANCE_LAB_INSTANCE must be 0 to {INSTANCES - 1}, not {place.instance}")
     if lacks := missing(place):
         raise lacks
-
-
-def _refuse_unless_root() -> None:
-    if os.geteuid() != 0:
-        raise LabTrouble(
-            "The lab needs root", why="it makes namespaces, mounts and containers", fix="run it with sudo"
-        )
 
 
 def log_file(place: Place) -> Path:
@@ -212,11 +213,13 @@ def start_time(pid: int) -> int:
 
 
 def find(place: Place) -> Daemon | None:
-    """The daemon of this lab, if it runs."""
+    """The daemon of this lab, if it runs. Raises LabTrouble for somebody who may not know."""
     try:
         said = json.loads((place.folder / "daemon.json").read_text())
         daemon = Daemon(int(said["pid"]), int(said["started"]))
         alive = start_time(daemon.pid) == daemon.started and bool(processes.command_line(daemon.pid))
+    except PermissionError:
+        raise not_root() or LabTrouble(f"{place.folder} cannot be read") from None
     except (OSError, ValueError, KeyError):
         return None
     return daemon if alive else None
@@ -228,6 +231,7 @@ def _start(place: Place) -> None:
         **os.environ,
         "APPLIANCE_LAB_DIR": str(place.root),
         "APPLIANCE_LAB_INSTANCE": str(place.instance),
+        CLAIM: str(place.folder),  # found by it even when somebody removed the folder
     }
     with log.open("ab") as out:
         process = subprocess.Popen(
@@ -266,8 +270,8 @@ def _stop(daemon: Daemon) -> None:
         time.sleep(0.01)
 
 
-def _end_commands(place: Place) -> None:
-    """Those that a killed daemon or `up` waited for, such as the copy of a disk, work on without it."""
+def _end_claimed(place: Place) -> None:
+    """Commands that a killed daemon or `up` waited for, such as the copy of a disk, and a lost daemon."""
     processes.kill(processes.with_environment(f"{CLAIM}={place.folder}"))
 
 

@@ -15,6 +15,7 @@ from appliance.lab.hardware import Rule
 from appliance.lab.place import Place
 
 METADATA = "169.254.169.254"
+PROBE = "192.0.2.1"  # RFC 5737: nobody's. Sent by host_firewall.py, counted and ended here
 
 
 def host_table(place: Place) -> str:
@@ -28,6 +29,11 @@ table ip {table} {{
   chain postrouting {{
     type nat hook postrouting priority srcnat;
     ip saddr {place.public} ip daddr != {place.public} masquerade
+  }}
+  counter probe {{ }}
+  chain probe {{
+    type filter hook postrouting priority srcnat - 1;
+    ip saddr {place.public} ip daddr {PROBE} counter name "probe" drop
   }}
   chain forward {{
     type filter hook forward priority filter;

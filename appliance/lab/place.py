@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from appliance.contract.trouble import LabTrouble
+
 # The lab's public range, RFC 2544 (benchmarking): never routed on the Internet.
 PUBLIC = IPv4Network("198.18.0.0/15")
 INSTANCES = 32
@@ -21,11 +23,12 @@ class Place:
 
     @staticmethod
     def from_environment() -> Place:
-        """APPLIANCE_LAB_DIR and APPLIANCE_LAB_INSTANCE, or /var/lib/appliance-lab and 0."""
-        return Place(
-            Path(os.environ.get("APPLIANCE_LAB_DIR", "/var/lib/appliance-lab")),
-            int(os.environ.get("APPLIANCE_LAB_INSTANCE", "0")),
-        )
+        """APPLIANCE_LAB_DIR and APPLIANCE_LAB_INSTANCE, or their defaults. Raises LabTrouble."""
+        number = os.environ.get("APPLIANCE_LAB_INSTANCE", "0")
+        if not number.isdecimal() or int(number) >= INSTANCES:
+            raise LabTrouble(f"APPLIANCE_LAB_INSTANCE must be 0 to {INSTANCES - 1}, not {number}")
+        folder = Path(os.environ.get("APPLIANCE_LAB_DIR", "/var/lib/appliance-lab"))
+        return Place(folder.absolute(), int(number))
 
     @property
     def cache(self) -> Path:

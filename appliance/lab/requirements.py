@@ -27,6 +27,7 @@ PACKAGES = {  # command -> its Debian package; Ubuntu names them alike
     "ssh": "openssh-client",
     "openssl": "openssl",
     "unshare": "util-linux",
+    "bash": "bash",
 }
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # Ubuntu: apt install debian-archive-keyring
 WIRES_TRIAL = """
@@ -37,24 +38,42 @@ nft 'add table ip t; add chain ip t c { type nat hook postrouting priority srcna
 """
 
 
+WHAT = "This machine cannot run the lab"
+
+
 def missing(place: Place) -> LabTrouble | None:
     """Everything at once, or None when the lab can run here. Makes no lasting change."""
-    what = "this machine cannot run the lab"
-    if platform.system() != "Linux":
-        return LabTrouble(what, why="the lab needs Linux", fix="use a Linux machine, or `target: hetzner`")
+    if lacks := not_linux():
+        return lacks
+    root = not_root()
     packages = missing_packages()
     reasons = [f"not installed: {' '.join(packages)}"] if packages else []
-    fixes = [f"apt-get install --no-install-recommends {' '.join(packages)}"] if packages else []
-    if os.geteuid() != 0:
-        reasons.append("the lab needs root")
-        fixes.append("run the same command with sudo")
-    elif not packages:
-        features = missing_features(place)
+    sudo = "sudo " if root else ""
+    fixes = [f"{sudo}apt-get install --no-install-recommends {' '.join(packages)}"] if packages else []
+    if root:
+        reasons.append(root.why)
+        fixes.append(root.fix)
+    elif not packages and (features := missing_features(place)):
         reasons += features
-        fixes += ["use a kernel and a folder (APPLIANCE_LAB_DIR) that have it"] if features else []
+        fixes.append(
+            "use a kernel and a folder (APPLIANCE_LAB_DIR) that have it; a container must be privileged"
+        )
     if not reasons:
         return None
-    return LabTrouble(what, why="; ".join(reasons), fix="; then ".join(fixes))
+    return LabTrouble(WHAT, why="; ".join(reasons), fix="; then ".join(fixes))
+
+
+def not_linux() -> LabTrouble | None:
+    if platform.system() == "Linux":
+        return None
+    return LabTrouble(WHAT, why="the lab needs Linux", fix="use a Linux machine, or `target: hetzner`")
+
+
+def not_root() -> LabTrouble | None:
+    if os.geteuid() == 0:
+        return None
+    why = "the lab needs root: it makes namespaces, mounts and containers"
+    return LabTrouble(WHAT, why=why, fix="run the same command with sudo")
 
 
 def missing_packages() -> list[str]:
@@ -67,7 +86,10 @@ def missing_packages() -> list[str]:
 def missing_features(place: Place) -> list[str]:
     """Tries them, in namespaces that vanish with the trial."""
     lacking = []
-    place.root.mkdir(parents=True, exist_ok=True)
+    try:
+        place.root.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        return [f"the folder {place.root} cannot be made ({e.strerror})"]
     with tempfile.TemporaryDirectory(dir=place.root, prefix="trial-") as folder:
         for name in ("lower", "upper", "work", "root"):
             (Path(folder) / name).mkdir()

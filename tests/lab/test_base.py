@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.contract.trouble import LabTrouble
 from appliance.lab import base, requirements
 from appliance.lab.hardware import HardwareTrouble
 from appliance.lab.place import Place
@@ -70,6 +71,8 @@ def test_everything_missing_is_said_at_once_with_one_command(
     for package in ("systemd-container", "nftables", "haproxy", "mmdebstrap"):
         assert f" {package}" in told.fix
     assert told.fix.count("apt-get install") == 1
+    assert told.fix.startswith("sudo apt-get")
+    assert told.fix.endswith("with sudo")
 
 
 def test_a_system_that_is_not_linux_is_told_where_to_go(
@@ -80,6 +83,19 @@ def test_a_system_that_is_not_linux_is_told_where_to_go(
     assert told is not None
     assert "Linux" in told.why
     assert "hetzner" in told.fix
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    [told] = requirements.missing_features(Place(tmp_path / "file/below"))[:1]
+    assert "cannot be made" in told
+
+
+@pytest.mark.parametrize("number", ["32", "-1", "x", ""])
+def test_a_number_that_no_lab_has_is_refused(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPLIANCE_LAB_INSTANCE", number)
+    with pytest.raises(LabTrouble, match="0 to 31"):
+        Place.from_environment()
 
 
 @pytest.mark.lab
