@@ -166,6 +166,13 @@ def test_nobody_at_the_endpoint_is_said_soon() -> None:
     assert sum(waits) <= 3
 
 
+def test_an_endpoint_without_its_v1_is_said(lab_api: LabApi) -> None:
+    wrong = Cloud(lab_api.endpoint.removesuffix("/v1"), lab_api.token, "office")
+    with pytest.raises(CloudTrouble, match="no API endpoint") as caught:
+        wrong.observe()
+    assert "/v1" in caught.value.fix
+
+
 def test_an_endpoint_that_is_none_is_said() -> None:
     with pytest.raises(CloudTrouble, match="no API endpoint"):
         Cloud("not a url", "0" * 64, "office").locations()

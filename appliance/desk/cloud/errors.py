@@ -22,7 +22,7 @@ TOKEN_PAGE = "console.hetzner.cloud, your project, Security, API tokens (Read & 
 STATUS_PAGE = "https://status.hetzner.com"
 
 _FIXES = {
-    "unauthorized": f"make a token at {TOKEN_PAGE} and set HCLOUD_TOKEN; for the lab: appliance lab up",
+    "unauthorized": f"make a token at {TOKEN_PAGE} and set HCLOUD_TOKEN; a lab's: `appliance lab env`",
     "forbidden": f"the token may be read-only: make one that may write at {TOKEN_PAGE}",
     "token_readonly": f"make a token that may write at {TOKEN_PAGE}",
     "rate_limit_exceeded": "3600 requests an hour are allowed a project: wait a few minutes, run it again",
@@ -38,6 +38,16 @@ _FIXES = {
     "not_implemented": "the lab does not serve this call: use Hetzner for it",
 }
 _UNCLEAR_FIX = f"see {STATUS_PAGE}; run the same command again, it carries on where it stopped"
+_NO_WAY_FIX = (
+    "see that this machine reaches it and that HCLOUD_ENDPOINT, if set, is right; "
+    "then run the same command again, it carries on where it stopped"
+)
+_NO_LAB_FIX = (
+    "`appliance lab status` tells how the lab is, `appliance lab up` repairs it; then run this again"
+)
+_OTHER_FIX = (
+    f"run the command again; if it stays so, see {STATUS_PAGE} (HCLOUD_ENDPOINT, if set, must be right)"
+)
 
 
 class ApiRefusal(CloudTrouble):
@@ -63,13 +73,14 @@ def refusal(doing: str, code: int | str, message: str, details: object) -> ApiRe
     extra = _details(word, details if isinstance(details, Mapping) else {})
     if extra:
         why += f": {extra}"
-    fix = _FIXES.get(word, _UNCLEAR_FIX if word in UNCLEAR else "")
+    fix = _FIXES.get(word, _UNCLEAR_FIX if word in UNCLEAR else _OTHER_FIX)
     return ApiRefusal(f"The cloud refused to {doing}", why=why, fix=fix, api_code=word)
 
 
 def _details(code: str, details: Mapping[str, Any]) -> str:
     if code == "resource_limit_exceeded":
-        return "limit " + ", ".join(str(limit.get("name")) for limit in details.get("limits") or [])
+        names = ", ".join(str(limit.get("name")) for limit in details.get("limits") or [])
+        return f"limit {names}" if names else ""
     fields = []
     for entry in details.get("fields") or []:
         said = "; ".join(str(m) for m in entry.get("messages") or [])
@@ -79,6 +90,24 @@ def _details(code: str, details: Mapping[str, Any]) -> str:
 
 def unanswered(doing: str, why: str) -> Unanswered:
     return Unanswered(f"The cloud gave no clear answer to: {doing}", why=why, fix=_UNCLEAR_FIX)
+
+
+def unreachable(doing: str, why: str, *, this_machine: bool) -> Unanswered:
+    """Nobody took the call. On `this_machine` only a lab can be meant."""
+    return Unanswered(
+        f"The cloud could not be reached to {doing}",
+        why=why,
+        fix=_NO_LAB_FIX if this_machine else _NO_WAY_FIX,
+    )
+
+
+def no_api(doing: str, endpoint: str) -> CloudTrouble:
+    """A collection that every Hetzner API has is not there."""
+    return CloudTrouble(
+        f"{endpoint} is no API endpoint",
+        why=f"there is nothing to {doing}",
+        fix="correct HCLOUD_ENDPOINT: it ends with /v1, as in https://api.hetzner.cloud/v1; or unset it",
+    )
 
 
 def name_taken(kind: str, name: str) -> NameTaken:
@@ -92,17 +121,19 @@ def name_taken(kind: str, name: str) -> NameTaken:
 def sold_out(server_type: str, location: str, why: str, types: Iterable[ServerType]) -> ApiRefusal:
     """Says where else `server_type` is to be had, and what else `location` has."""
     known = list(types)
+    architecture = next((kind.architecture for kind in known if kind.name == server_type), None)
     places = [
         place.name
         for kind in known
         if kind.name == server_type
         for place in kind.locations
-        if place.available and place.name != location
+        if place.available and not place.deprecated and place.name != location
     ]
     others = [
         kind.name
         for kind in known
         if kind.name != server_type
+        and kind.architecture == architecture
         and any(p.name == location and p.available and not p.deprecated for p in kind.locations)
     ]
     fix = (

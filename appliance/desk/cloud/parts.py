@@ -117,7 +117,7 @@ class PartCalls(Calls):
 
     def _held(self, kind: str) -> list[Held]:
         rows = self._wire.list(
-            f"list every {kind.replace('_', ' ')}",
+            f"list the {kind.replace('_', ' ')}s",
             f"/{read.COLLECTIONS[kind]}",
             label_selector=self._select(),
         )

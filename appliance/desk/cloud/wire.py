@@ -20,8 +20,10 @@ from appliance.desk.cloud.errors import (
     UNCLEAR,
     ApiRefusal,
     Unanswered,
+    no_api,
     refusal,
     unanswered,
+    unreachable,
 )
 
 Raw = Mapping[str, Any]  # an object of the API's JSON
@@ -83,7 +85,12 @@ class Wire:
         found: list[Raw] = []
         page: int | None = 1
         while page is not None:
-            answer = self.get(doing, path, page=page, per_page=PER_PAGE, **params)
+            try:
+                answer = self.get(doing, path, page=page, per_page=PER_PAGE, **params)
+            except ApiRefusal as error:
+                if error.api_code in ("not_found", "404") and path.count("/") == 1:
+                    raise no_api(doing, self._endpoint) from error
+                raise
             found += answer[path.rsplit("/", 1)[-1]]
             page = ((answer.get("meta") or {}).get("pagination") or {}).get("next_page")
         return found
@@ -223,8 +230,11 @@ class Wire:
             ) from error
         except requests.RequestException as error:
             if isinstance(error, ValueError):  # requests' word for an address that cannot be one
-                raise CloudTrouble(f"{self._endpoint} is no API endpoint", why=str(error)) from error
-            raise unanswered(doing, f"no connection to {self._endpoint}: {_root(error)}") from error
+                raise no_api(doing, self._endpoint) from error
+            why = f"no connection to {self._endpoint}: {_root(error)}"
+            if self._answered:  # before, the same call may have come through: it was cut
+                raise unanswered(doing, why) from error
+            raise unreachable(doing, why, this_machine=_is_loopback(self._endpoint)) from error
 
 
 def took_too_long(doing: str, seconds: float) -> CloudTrouble:

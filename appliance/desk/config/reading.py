@@ -80,7 +80,8 @@ def read(path: Path) -> Reading:
             fix="run `appliance init` to write one, or name another with --config",
         ) from None
     except OSError as error:
-        raise ConfigTrouble(f"{path} cannot be read", why=error.strerror or str(error)) from None
+        why = error.strerror or str(error)
+        raise ConfigTrouble(f"{path} cannot be read", why=why, fix="name another with --config") from None
     return parse(content, path)
 
 
