@@ -64,9 +64,11 @@ class NodeDelivery:
         address = server.public_ip or ""
         authority = self.material.authority
         named = self.settings.tls.names if authority is None else ()
+        trusted = authority.certificate if authority else self.material.chain
+        assert trusted is not None  # material() reads the one or the other
         return Door(
             address=address,
             name=named[0] if named else address,
-            ca=authority.certificate if authority else None,
+            ca=trusted,
             token=self.material.secrets[contract.GATEWAY_TOKEN],
         )

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from cryptography.hazmat.primitives import serialization
 
@@ -88,9 +89,16 @@ def test_the_answer_comes_back_for_a_name_and_for_a_bare_address(door: Door) -> 
     assert ask(replace(door, name="127.0.0.1"), "code", "x").text == "127.0.0.1 heard x"
 
 
+def test_a_certificate_of_the_operator_s_own_is_trusted_without_its_root(door: Door) -> None:
+    leaf = ssl.get_server_certificate(("127.0.0.1", door.port)).encode()
+    assert leaf != door.ca
+    assert ask(replace(door, ca=leaf), "code").workload == "code"
+
+
 def test_another_ca_the_public_cas_or_another_name_are_not_trusted(door: Door) -> None:
     other = pki.make_ca("office", datetime.now(UTC)).certificate
-    for wrong in (replace(door, ca=other), replace(door, ca=None), replace(door, name="other.example")):
+    public = Path(certifi.where()).read_bytes()
+    for wrong in (replace(door, ca=other), replace(door, ca=public), replace(door, name="other.example")):
         with pytest.raises(NodeTrouble, match="is not the appliance's"):
             ask(wrong, "code")
 
