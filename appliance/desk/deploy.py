@@ -16,7 +16,7 @@ from appliance.desk.cloud import Cloud
 from appliance.desk.first_contact import ANSWER_SECONDS, Connect, address_of, meet
 from appliance.desk.model import Change, Label, Observed, Plan, Role, Server, ServerWanted
 from appliance.desk.node_account import read_report
-from appliance.desk.plan import FIRST_NODE, PARTS, Wanted, find, make_plan, newest_verified
+from appliance.desk.plan import FIRST_NODE, PARTS, Wanted, find, make_plan, newer_snapshot, newest_verified
 from appliance.desk.pricing import read_pricing
 from appliance.desk.progress import Progress, Step
 from appliance.desk.remote import Shell
@@ -92,6 +92,12 @@ class Deployer:
 
     def _plan(self, observed: Observed) -> Plan:
         node = find(self.wanted, observed).node
+        newer = newer_snapshot(node, observed)
+        if node is not None and newer is not None:
+            self.progress.note(
+                f"{node.name} stays on snapshot {node.image_id}; {newer.id} is newer and verified. "
+                "To move to it: `appliance destroy --keep-snapshots`, then `appliance deploy`"
+            )
         due = "" if node is None else self._push_due(node)
         return make_plan(self.wanted, observed, read_pricing(self.cloud.pricing()), due)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 
 from appliance.contract.trouble import ConfigTrouble, UnverifiedTrouble
@@ -92,18 +93,37 @@ def find(wanted: Wanted, observed: Observed) -> Found:
 
 def newest_verified(observed: Observed, appliance: str) -> Image:
     """The snapshot that a new node boots from. UnverifiedTrouble where there is none."""
-    verified = [
-        image
-        for image in observed.snapshots
-        if image.labels.get(Label.VERIFIED) == "yes" and image.status == "available"
-    ]
+    verified = _verified(observed)
     if not verified:
         raise UnverifiedTrouble(
             f"There is no verified snapshot of {appliance}",
             why="a node boots only from a snapshot that has passed its acceptance checks",
-            fix="appliance build",
+            fix="`appliance build` makes one",
         )
-    return max(verified, key=lambda image: (image.created, image.id))
+    return max(verified, key=_age)
+
+
+def newer_snapshot(node: Server | None, observed: Observed) -> Image | None:
+    """A verified snapshot made after the node's own, or after the node where that one is gone."""
+    if node is None:
+        return None
+    own = next((image for image in observed.snapshots if image.id == node.image_id), None)
+    since = _age(own) if own is not None else (node.created, 0)
+    newer = [image for image in _verified(observed) if image.id != node.image_id and _age(image) > since]
+    return max(newer, key=_age, default=None)
+
+
+def _verified(observed: Observed) -> list[Image]:
+    return [
+        image
+        for image in observed.snapshots
+        if image.labels.get(Label.VERIFIED) == "yes" and image.status == "available"
+    ]
+
+
+def _age(image: Image) -> tuple[datetime, int]:
+    """Sorts by age: `created` tells whole seconds only, ids rise."""
+    return image.created, image.id
 
 
 def make_plan(wanted: Wanted, observed: Observed, pricing: Pricing, push_due: str) -> Plan:

@@ -83,6 +83,15 @@ def test_a_second_deploy_changes_nothing_says_so_and_proves_it_again(desk: Desk)
     assert result.calls <= 12
 
 
+def test_a_newer_snapshot_is_told_and_the_node_is_left_alone(desk: Desk) -> None:
+    desk.deploy()
+    (server,) = cloud_at(desk.api).observe().servers
+    newer = verified_snapshot(cloud_at(desk.api))
+    assert desk.deploy().plan.empty
+    assert any(str(newer.id) in note and "destroy --keep-snapshots" in note for note in desk.said.notes)
+    assert cloud_at(desk.api).observe().servers[0].id == server.id
+
+
 def test_a_gateway_that_is_still_starting_is_waited_for_before_it_is_asked(desk: Desk) -> None:
     desk.deploy()
     desk.node.starting = ["activating", "activating"]
@@ -168,7 +177,7 @@ def test_without_a_verified_snapshot_nothing_is_made(lab_api: LabApi) -> None:
     desk = desk_at(lab_api)
     with pytest.raises(UnverifiedTrouble) as caught:
         desk.deploy()
-    assert caught.value.fix == "appliance build"
+    assert caught.value.fix == "`appliance build` makes one"
     assert not cloud_at(lab_api).observe().held
 
 

@@ -9,7 +9,7 @@ import pytest
 from appliance.contract.trouble import ConfigTrouble, UnverifiedTrouble
 from appliance.desk import hostkeys
 from appliance.desk.model import Held, Image, Label, Observed, Role, Server, Verb
-from appliance.desk.plan import PARTS, Wanted, make_plan
+from appliance.desk.plan import PARTS, Wanted, make_plan, newer_snapshot
 from appliance.desk.pricing import Pricing, read_pricing
 from appliance.desk.settings import Settings
 from tests.desk.samples import SETTINGS
@@ -186,7 +186,7 @@ def test_all_refusals_are_told_at_once() -> None:
 def test_without_a_verified_snapshot_it_says_to_build(snapshots: tuple[Image, ...]) -> None:
     with pytest.raises(UnverifiedTrouble) as caught:
         kinds(Observed(snapshots=snapshots))
-    assert caught.value.fix == "appliance build"
+    assert caught.value.fix == "`appliance build` makes one"
 
 
 def test_the_newest_verified_snapshot_is_taken() -> None:
@@ -199,3 +199,18 @@ def test_a_type_that_is_not_sold_there_is_refused() -> None:
     elsewhere = replace(SETTINGS, location="hel1")
     with pytest.raises(ConfigTrouble, match="cx33 in hel1"):
         kinds(Observed(snapshots=(snapshot(7, True),)), wanted(elsewhere))
+
+
+def test_a_newer_verified_snapshot_is_seen_and_an_older_or_unverified_one_is_not() -> None:
+    verified = tuple(snapshot(number, True, age) for number, age in ((1, 5), (2, 3), (3, 1)))
+    seen = Observed(snapshots=(*verified, snapshot(4, False)))
+
+    def newer(image_id: int, age: int) -> int | None:
+        server = node(wanted(), image_id=image_id, created=NOW - timedelta(days=age))
+        found = newer_snapshot(server, seen)
+        return found.id if found else None
+
+    assert [newer(number, 0) for number in (1, 2, 3)] == [3, 3, None]
+    assert newer(99, 2) == 3, "its own is gone: the node's age counts"
+    assert newer(99, 0) is None
+    assert newer_snapshot(None, seen) is None
