@@ -59,10 +59,15 @@ def table(rows: Sequence[tuple[str, ...]], indent: str = "  ") -> str:
 
 
 def duration(seconds: float) -> str:
-    """12.3 -> "12.3s", 83 -> "1m 23s"."""
+    """12.3 -> "12.3s", 83 -> "1m 23s", 3720 -> "1h 02m", 100000 -> "1d 03h"."""
     if seconds < 60:
         return f"{seconds:.1f}s"
-    return f"{int(seconds) // 60}m {int(seconds) % 60:02d}s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours:02d}h"
+    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
 
 
 def state_folder() -> Path:

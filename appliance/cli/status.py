@@ -8,9 +8,12 @@ from appliance.cli import wiring
 from appliance.cli.delivery import material
 from appliance.cli.globals import Globals
 from appliance.cli.output import duration, finish, plain, table
+from appliance.contract.health import Check
 from appliance.contract.trouble import ExitCode, Trouble
 from appliance.desk import bundle
 from appliance.desk.status import NodeStatus, Status, status
+
+TOLD = ("gateway", "router", "disk", "memory")  # checks that have a row of their own
 
 
 @click.command("status")
@@ -66,16 +69,18 @@ def _node(node: NodeStatus, newest: int | None) -> str:
         ("certificate", _certificate(node)),
         ("disk", _percent(node.disk_used_percent)),
         ("memory", _percent(node.memory_used_percent)),
-        (
-            "up since",
-            duration(node.uptime_seconds) + " ago" if node.uptime_seconds is not None else "unknown",
-        ),
+        ("up for", duration(node.uptime_seconds) if node.uptime_seconds is not None else "unknown"),
         ("last backup", f"{node.last_backup:%Y-%m-%d %H:%M} UTC" if node.last_backup else "none"),
-        *((check.name, f"{'ok' if check.ok else 'NOT OK'}: {check.detail}") for check in node.checks),
+        *((check.name, f"{'ok' if check.ok else 'NOT OK'}: {check.detail}") for check in _further(node)),
     ]
     if node.trouble:
         rows.append(("trouble", node.trouble.replace("\n", "\n    ")))
     return f"{head}\n{table(rows)}"
+
+
+def _further(node: NodeStatus) -> list[Check]:
+    """The checks that say more than the rows above them."""
+    return [check for check in node.checks if not check.ok or check.name not in TOLD]
 
 
 def _headline(node: NodeStatus) -> str:

@@ -1,0 +1,45 @@
+"""What `appliance status` prints: each fact once, and nothing amiss left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from appliance.cli.output import duration
+from appliance.cli.status import text
+from appliance.contract.health import Check
+from appliance.desk.model import Server
+from appliance.desk.status import NodeStatus, Status, describe
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+SERVER = Server(
+    7, "office-1", "running", "cx33", "fsn1", 42, "198.18.1.7", "10.60.1.2", None, None, (), {}, NOW
+)
+NODE = replace(describe(SERVER, None, None, None), gateway="ready", uptime_seconds=93_784.0)
+
+
+def rows(of: NodeStatus) -> list[str]:
+    return [" ".join(line.split()) for line in text(Status("office", (of,), 42)).splitlines()]
+
+
+def test_it_says_how_long_a_node_is_up() -> None:
+    assert "up for 1d 02h" in rows(NODE)
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_a_check_repeats_no_row_unless_it_has_something_to_say(well: bool) -> None:
+    names = ("gateway", "disk", "memory", "workload:code")
+    checks = tuple(Check(name=name, ok=well, detail="27 % used") for name in names)
+    said = rows(replace(NODE, checks=checks))
+    first = [row.split()[0] for row in said[1:]]
+    assert first.count("workload:code") == 1
+    assert first.count("disk") == (1 if well else 2)
+    assert ("disk NOT OK: 27 % used" in said) is not well
+
+
+def test_durations_are_read_at_a_glance() -> None:
+    seconds = (0.04, 59.94, 60, 3599, 3600, 86_399, 86_400, 4_000_000)
+    said = ["0.0s", "59.9s", "1m 00s", "59m 59s", "1h 00m", "23h 59m", "1d 00h", "46d 07h"]
+    assert [duration(s) for s in seconds] == said
