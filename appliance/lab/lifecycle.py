@@ -158,6 +158,8 @@ def _purge(place: Place) -> None:
 
 
 def status(place: Place) -> Status:
+    """Raises LabTrouble where this user cannot tell."""
+    _refuse_unless_readable(place)
     daemon = find(place)
     problem: str | None = None
     machines: tuple[Machine, ...] = ()
@@ -182,7 +184,8 @@ def status(place: Place) -> Status:
 
 
 def environment(place: Place) -> dict[str, str]:
-    """What points clients of the API at this lab. Raises LabTrouble when it is not up."""
+    """What points clients of the API at this lab. Raises LabTrouble when it is not up, or not this user's."""
+    _refuse_unless_readable(place)
     if find(place) is None:
         raise LabTrouble("The lab is not up", fix="appliance lab up")
     token = place.token_file.read_text().strip()
@@ -197,6 +200,17 @@ def refuse_if_unable(place: Place) -> None:
     """Everything that is missing in one message. Raises LabTrouble."""
     if lacks := missing(place):
         raise lacks
+
+
+def _refuse_unless_readable(place: Place) -> None:
+    try:
+        next(place.folder.iterdir(), None)
+    except FileNotFoundError:
+        return  # there is none: that anybody may know
+    except PermissionError:
+        raise LabTrouble(
+            "Only root can tell how the lab is", why=f"{place.folder} is root's", fix="run it with sudo"
+        ) from None
 
 
 def log_file(place: Place) -> Path:
