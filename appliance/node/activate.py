@@ -1,4 +1,4 @@
-"""Put a received bundle in force: switch, restart what changed, wait until it answers, or roll back.
+"""Put a received bundle in force: switch, give what changed to what runs, wait for answers, or roll back.
 
 May be killed at any moment and run again: what the services were last given is noted in `Paths.applied`.
 """
@@ -27,6 +27,7 @@ class Services(Protocol):
 
     def gateway_up(self) -> bool: ...
     def edge_up(self) -> bool: ...
+    def give_gateway(self, *, config: bool, secrets: bool) -> None: ...
     def restart_gateway(self) -> None: ...
     def restart_edge(self) -> None: ...
     def reload_edge(self) -> None: ...
@@ -55,11 +56,14 @@ def activate(
 def _activate(digest: str, say: Say, paths: Paths, running: Services) -> bool:
     new = _manifest(paths, digest)
     before = in_force(paths)
+    old = _given(paths)
     try:
-        _apply(new, say, paths, running)
+        _apply(old, new, say, paths, running)
     except NodeTrouble as trouble:
         _event(say, "failed", trouble.what)
-        rolled_back = _roll_back(before, say, paths, running)
+        # Where all of them had the old bundle, each has the old or the new one now: what differs says it all.
+        now = new if old is not None and old.digest == before else None
+        rolled_back = _roll_back(now, before, say, paths, running)
         _last(say, ok=False, rolled_back=rolled_back, error=trouble.what, tail=trouble.why)
         return False
     os.utime(paths.bundles / digest)
@@ -78,9 +82,15 @@ def applied(paths: Paths) -> str | None:
     return paths.applied.read_text().strip() if paths.applied.exists() else None
 
 
-def _apply(new: bundle.Manifest, say: Say, paths: Paths, running: Services) -> None:
+def _given(paths: Paths) -> bundle.Manifest | None:
+    """What all running services were given, where that is known."""
     known = applied(paths)
-    old = _manifest(paths, known) if known and (paths.bundles / known).is_dir() else None
+    return _manifest(paths, known) if known and (paths.bundles / known).is_dir() else None
+
+
+def _apply(
+    old: bundle.Manifest | None, new: bundle.Manifest, say: Say, paths: Paths, running: Services
+) -> None:
     todo = activate_rules.steps(old, new, gateway_up=running.gateway_up(), edge_up=running.edge_up())
     _event(say, "switch", new.digest)
     remove(paths.applied)  # until all is done it is not known what they were given
@@ -89,9 +99,7 @@ def _apply(new: bundle.Manifest, say: Say, paths: Paths, running: Services) -> N
     if todo.firewall:
         _event(say, "firewall", "reload")
         running.reload_firewall()
-    if todo.gateway:
-        _event(say, "gateway", "restart")
-        running.restart_gateway()
+    _give_gateway(todo, say, running)
     if todo.edge_restart or tls_changed:
         _event(say, "edge", "restart")
         running.restart_edge()
@@ -102,6 +110,21 @@ def _apply(new: bundle.Manifest, say: Say, paths: Paths, running: Services) -> N
     running.wait_gateway()
     running.wait_edge()
     write(paths.applied, new.digest.encode())
+
+
+def _give_gateway(todo: activate_rules.Steps, say: Say, running: Services) -> None:
+    """While it runs, where it does; a gateway that does not take it is started anew."""
+    if todo.gateway_config or todo.gateway_secrets:
+        try:
+            _event(say, "gateway", "live")
+            running.give_gateway(config=todo.gateway_config, secrets=todo.gateway_secrets)
+            return
+        except NodeTrouble as trouble:
+            _event(say, "gateway", f"not live: {trouble.what}")
+    elif not todo.gateway_restart:
+        return
+    _event(say, "gateway", "restart")
+    running.restart_gateway()
 
 
 def _point_tls(new: bundle.Manifest, paths: Paths) -> bool:
@@ -117,7 +140,9 @@ def _point_tls(new: bundle.Manifest, paths: Paths) -> bool:
     return True
 
 
-def _roll_back(before: str | None, say: Say, paths: Paths, running: Services) -> bool:
+def _roll_back(
+    now: bundle.Manifest | None, before: str | None, say: Say, paths: Paths, running: Services
+) -> bool:
     if before is None:
         _event(say, "roll back", "there was no bundle before: the gateway and the edge are stopped")
         remove(paths.current)
@@ -125,7 +150,7 @@ def _roll_back(before: str | None, say: Say, paths: Paths, running: Services) ->
         return False
     _event(say, "roll back", before)
     try:
-        _apply(_manifest(paths, before), say, paths, running)
+        _apply(now, _manifest(paths, before), say, paths, running)
     except NodeTrouble as trouble:
         _event(say, "failed", f"rolling back: {trouble.what}")
         return False

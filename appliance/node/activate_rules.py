@@ -1,4 +1,8 @@
-"""What must be restarted when one bundle follows another, and which old bundles may go. Pure."""
+"""What the services must be given when one bundle follows another, and which old bundles may go. Pure.
+
+The gateway takes all of a bundle while it runs, its token too (measured, OpenClaw 2026.9.6). The keys of its
+config that need a restart (port, bind, auth mode, TLS) are the same in all bundles.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,9 @@ class Steps:
     """In this order: who may come in, then what they reach."""
 
     firewall: bool  # reload
-    gateway: bool  # restart: answers in flight end first, new ones wait for it to be ready
+    gateway_restart: bool  # answers in flight end first, new requests wait for it to be ready
+    gateway_config: bool  # live
+    gateway_secrets: bool  # live
     edge_restart: bool  # its key is read at the start only
     edge_reload: bool  # breaks no connection
 
@@ -26,13 +32,22 @@ class Steps:
 def steps(old: bundle.Manifest | None, new: bundle.Manifest, *, gateway_up: bool, edge_up: bool) -> Steps:
     """`old`: what the running services were given; None when that is not known."""
     if old is None:
-        return Steps(firewall=True, gateway=True, edge_restart=True, edge_reload=False)
+        return Steps(
+            firewall=True,
+            gateway_restart=True,
+            gateway_config=False,
+            gateway_secrets=False,
+            edge_restart=True,
+            edge_reload=False,
+        )
     files = _changed(old.files, new.files)
     secrets = _changed(old.secrets, new.secrets)
     edge_restart = not edge_up or bundle.TLS_KEY in secrets
     return Steps(
         firewall=bool(files & FIREWALL_FILES),
-        gateway=not gateway_up or bool(files & GATEWAY_FILES) or bool(secrets - {bundle.TLS_KEY}),
+        gateway_restart=not gateway_up,
+        gateway_config=gateway_up and bool(files & GATEWAY_FILES),
+        gateway_secrets=gateway_up and bool(secrets - {bundle.TLS_KEY}),
         edge_restart=edge_restart,
         edge_reload=not edge_restart and bool(files & EDGE_FILES),
     )

@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("receive", help="stage and check the bundle on stdin")
     activate = commands.add_parser("activate", help="put a received bundle in force, or roll back")
     activate.add_argument("digest")
+    commands.add_parser("gateway-files", help="the gateway's copies of its config and secrets, for its unit")
     report = commands.add_parser("report", help="this node's account of itself, as JSON")
     report.add_argument("--json", action="store_true", help="the only way, and the default")
     commands.add_parser("private-network", help="configure private NICs as the metadata service says")
@@ -61,6 +62,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             from appliance.node import activate
 
             return 0 if activate.activate(arguments.digest, say=_say) else 1
+        case "gateway-files":
+            from appliance.node import gateway_files
+
+            gateway_files.put()
         case "report":
             from appliance.node import report
 

@@ -17,11 +17,11 @@ from pydantic import TypeAdapter, ValidationError
 from appliance.contract import bundle
 from appliance.contract.trouble import NodeTrouble
 from appliance.node import tls, validate
+from appliance.node.gateway_files import CREDENTIAL
 from appliance.node.system import Paths, encrypt, remove, write
 
 MOST_BYTES = 8 << 20
 MOST_MEMBERS = 200
-GATEWAY_CREDENTIAL = "openclaw"  # one JSON object: OpenClaw reads secrets by pointers into a file
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def stage(received: Received, folder: Path) -> None:
     for name, content in received.files.items():
         write(folder / bundle.FILES / name, content)
     gateway = {name: value for name, value in received.secrets.items() if name != bundle.TLS_KEY}
-    sealed = encrypt(GATEWAY_CREDENTIAL, json.dumps(gateway).encode())
-    write(folder / "credentials" / f"{GATEWAY_CREDENTIAL}.cred", sealed, 0o600)
+    sealed = encrypt(CREDENTIAL, json.dumps(gateway).encode())
+    write(folder / "credentials" / f"{CREDENTIAL}.cred", sealed, 0o600)
     if bundle.TLS_KEY in received.secrets:
         key = received.secrets[bundle.TLS_KEY].encode()
         chain = received.files[bundle.TLS_CHAIN]

@@ -8,16 +8,21 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from appliance.contract.trouble import NodeTrouble
-from appliance.node.system import EDGE, FIREWALL, GATEWAY, GATEWAY_READY, run
+from appliance.node.system import EDGE, FIREWALL, GATEWAY, GATEWAY_READY, Paths, run
 
 DRAIN_SECONDS = 345  # TimeoutStopSec of the units, and a little
 READY_SECONDS = 120
 EDGE_SECONDS = 15
 RELOAD_SECONDS = 30
 EDGE_MASTER = "/run/haproxy/master.sock"
+EDGE_WORKER = "/run/haproxy/admin.sock"
+EDGE_TARGET = "set server gateway/openclaw addr 127.0.0.1"
+GATEWAY_PORT = 18789
+NOBODY = 1  # a port without a listener
 POLL_SECONDS = 0.3
 
 
@@ -30,15 +35,23 @@ class Systemd:
     def edge_up(self) -> bool:
         return state(EDGE) == "active"
 
+    def give_gateway(self, *, config: bool, secrets: bool) -> None:
+        # Here: aiohttp takes long to import, and the report needs none.
+        from appliance.node import gateway_live
+
+        gateway_live.apply(Paths(), config=config, secrets=secrets)
+
     def restart_gateway(self) -> None:
-        _systemctl("restart", GATEWAY, DRAIN_SECONDS + 30)
+        """New requests wait at the edge: an ending gateway would refuse them, an absent one has none."""
+        with _held_at_edge():
+            _systemctl("restart", GATEWAY, DRAIN_SECONDS + 30)
 
     def restart_edge(self) -> None:
         _systemctl("restart", EDGE, DRAIN_SECONDS + 30)
 
     def reload_edge(self) -> None:
         """By the master's socket: it answers once the new worker runs, or says why there is none."""
-        said = _ask_master("reload")
+        said = _ask_edge(EDGE_MASTER, "reload")
         if "Success=1" not in said:
             raise NodeTrouble(f"{EDGE} does not reload.", why=said.strip() or "its master did not answer")
 
@@ -55,12 +68,24 @@ class Systemd:
         run(["systemctl", "stop", GATEWAY, EDGE], seconds=DRAIN_SECONDS + 30)
 
 
-def _ask_master(command: str) -> str:
-    """One command to HAProxy's master process (management.txt, section 9.4)."""
+@contextmanager
+def _held_at_edge() -> Iterator[None]:
+    """The edge tries a port that nobody listens on, once a second (haproxy.cfg). No edge, nothing to hold."""
+    with suppress(NodeTrouble):
+        _ask_edge(EDGE_WORKER, f"{EDGE_TARGET} port {NOBODY}")
+    try:
+        yield
+    finally:
+        with suppress(NodeTrouble):
+            _ask_edge(EDGE_WORKER, f"{EDGE_TARGET} port {GATEWAY_PORT}")
+
+
+def _ask_edge(where: str, command: str) -> str:
+    """One command to HAProxy's master or worker (management.txt, sections 9.3 and 9.4)."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(RELOAD_SECONDS)
-            connection.connect(EDGE_MASTER)
+            connection.connect(where)
             connection.sendall(f"{command}\n".encode())
             return b"".join(iter(lambda: connection.recv(4096), b"")).decode(errors="replace")
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ class Paths:
     own_tls: Path = Path("/etc/appliance/tls-own")
     applied: Path = Path("/run/appliance/applied")  # digest that the running services were given
     lock: Path = Path("/run/appliance/lock")
+    gateway: Path = Path("/run/openclaw")  # the gateway's own copies of its config and secrets, in memory
     inputs: Path = Path("/etc/appliance/inputs")
     ssh: Path = Path("/etc/ssh")
 
@@ -88,16 +90,19 @@ def decrypt(name: str, path: Path) -> bytes | None:
     return outcome.out.encode() if outcome.code == 0 else None
 
 
-def write(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """The whole file or none of it, also after a power cut."""
+def write(path: Path, content: bytes, mode: int = 0o644, owner: str | None = None) -> None:
+    """The whole file or none of it, also after a power cut. Safe in a folder that its `owner` may write."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
         file.flush()
+        os.fchmod(file.fileno(), mode)
+        if owner is not None:
+            account = pwd.getpwnam(owner)
+            os.fchown(file.fileno(), account.pw_uid, account.pw_gid)
         os.fsync(file.fileno())
-    new.chmod(mode)
     new.replace(path)
 
 

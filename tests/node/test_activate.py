@@ -21,13 +21,18 @@ class Killed(BaseException):
 
 @dataclass
 class PaperServices:
-    """Notes what it is told; `bad` configs do not come up, `killed_at` ends the process at that call."""
+    """Notes what it is told; `bad` configs do not come up, `killed_at` ends the process at that call.
+
+    `deaf`: the gateway takes nothing while it runs.
+    """
 
     paths: Paths
     bad: set[str] = field(default_factory=set)
     killed_at: str | None = None
     done: list[str] = field(default_factory=list)
-    gateway_runs: str | None = None  # the digest it was started with
+    deaf: bool = False
+    edge_fails: bool = False
+    gateway_runs: str | None = None  # the digest it was started with, or given
     edge_runs: bool = False
 
     def _note(self, call: str) -> None:
@@ -40,6 +45,12 @@ class PaperServices:
 
     def edge_up(self) -> bool:
         return self.edge_runs
+
+    def give_gateway(self, *, config: bool, secrets: bool) -> None:
+        self._note("give " + " ".join(["config"] * config + ["secrets"] * secrets))
+        if self.deaf or activate.in_force(self.paths) in self.bad:
+            raise NodeTrouble("The gateway did not apply it.")
+        self.gateway_runs = activate.in_force(self.paths)
 
     def restart_gateway(self) -> None:
         self._note("restart gateway")
@@ -62,6 +73,9 @@ class PaperServices:
 
     def wait_edge(self) -> None:
         self._note("wait edge")
+        if self.edge_fails:
+            self.edge_fails = False
+            raise NodeTrouble("haproxy.service did not answer.")
 
     def stop(self) -> None:
         self._note("stop")
@@ -84,9 +98,9 @@ class Node:
         self.services = PaperServices(self.paths)
         self.said: list[dict[str, object]] = []
 
-    def receive(self, config: bytes, *, certificate: bool = False) -> str:
+    def receive(self, config: bytes, *, key: str = "k" * 8, certificate: bool = False) -> str:
         files = {"openclaw.json": config} | ({bundle.TLS_CHAIN: b"chain"} if certificate else {})
-        secrets = SECRETS | ({bundle.TLS_KEY: "k"} if certificate else {})
+        secrets = SECRETS | {bundle.PROVIDER + "alpha": key} | ({bundle.TLS_KEY: "k"} if certificate else {})
         manifest = manifest_of(files, secrets)
         folder = self.paths.bundles / manifest.digest
         folder.mkdir(parents=True)
@@ -127,6 +141,41 @@ def test_the_same_bundle_again_only_looks(node: Node) -> None:
     assert node.services.done == ["wait gateway", "wait edge"]
 
 
+def test_a_running_gateway_is_given_what_changed_and_not_restarted(node: Node) -> None:
+    first = node.receive(b"1")
+    node.activate(first)
+    for new, given in (
+        (node.receive(b"2"), "give config"),
+        (node.receive(b"2", key="new"), "give secrets"),
+        (node.receive(b"3", key="newer"), "give config secrets"),
+    ):
+        assert node.activate(new)
+        assert node.services.done == [given, "wait gateway", "wait edge"]
+        assert node.services.gateway_runs == new
+
+
+def test_a_gateway_that_does_not_take_it_live_is_started_anew(node: Node) -> None:
+    node.activate(node.receive(b"1"))
+    node.services.deaf = True
+    new = node.receive(b"2")
+    assert node.activate(new)
+    assert node.services.done == ["give config", "restart gateway", "wait gateway", "wait edge"]
+    assert node.services.gateway_runs == new
+
+
+def test_rolling_back_goes_the_same_ways_and_leaves_alone_what_had_not_changed(node: Node) -> None:
+    old, new = node.receive(b"1"), node.receive(b"2", key="new")
+    node.activate(old)
+    node.services.edge_fails = True
+    assert not node.activate(new)
+    there = ["give config secrets", "wait gateway", "wait edge"]
+    assert node.services.done == [*there, *there]
+    assert node.services.gateway_runs == old
+    assert node.said[-1]["rolled_back"] is True
+    assert node.activate(old)
+    assert node.services.done == ["wait gateway", "wait edge"]
+
+
 def test_a_bundle_that_does_not_come_up_is_rolled_back(node: Node) -> None:
     old, new = node.receive(b"1"), node.receive(b"2")
     node.activate(old)
@@ -149,7 +198,7 @@ def test_with_nothing_to_roll_back_to_the_services_wait_again(node: Node) -> Non
     assert node.said[-1]["rolled_back"] is False
 
 
-@pytest.mark.parametrize("moment", ["restart gateway", "wait gateway", "wait edge"])
+@pytest.mark.parametrize("moment", ["give config", "wait gateway", "wait edge"])
 def test_killed_at_any_moment_the_next_activation_converges(node: Node, moment: str) -> None:
     old, new = node.receive(b"1"), node.receive(b"2")
     node.activate(old)

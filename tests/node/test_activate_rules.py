@@ -1,6 +1,8 @@
-"""What must be restarted follows from what changed, and no bundle in force is ever tidied away."""
+"""What the services are given follows from what changed, and no bundle in force is ever tidied away."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,17 @@ from hypothesis import strategies as st
 from appliance.contract import bundle
 from appliance.node.activate_rules import KEPT, Steps, steps, superfluous
 
-NOTHING = Steps(firewall=False, gateway=False, edge_restart=False, edge_reload=False)
+NOTHING = Steps(
+    firewall=False,
+    gateway_restart=False,
+    gateway_config=False,
+    gateway_secrets=False,
+    edge_restart=False,
+    edge_reload=False,
+)
+CONFIG = replace(NOTHING, gateway_config=True)
+SECRETS = replace(NOTHING, gateway_secrets=True)
+ALL = replace(NOTHING, firewall=True, gateway_restart=True, edge_restart=True)
 
 
 def manifest(files: dict[str, str] | None = None, secrets: dict[str, str] | None = None) -> bundle.Manifest:
@@ -35,31 +47,36 @@ def test_the_same_bundle_again_restarts_nothing() -> None:
 @pytest.mark.parametrize(
     ("new", "wanted"),
     [
-        (manifest({"openclaw.json": "2"}), Steps(False, True, False, False)),
-        (manifest({"edge.map": "2"}), Steps(False, False, False, True)),
-        (manifest({"nftables-allow.nft": "2"}), Steps(True, False, False, False)),
+        (manifest({"openclaw.json": "2"}), CONFIG),
+        (manifest({"edge.map": "2"}), replace(NOTHING, edge_reload=True)),
+        (manifest({"nftables-allow.nft": "2"}), replace(NOTHING, firewall=True)),
         (manifest({"health.json": "2"}), NOTHING),
-        (manifest(secrets={"provider-alpha": "2"}), Steps(False, True, False, False)),
-        (manifest(secrets={"provider-beta": "1"}), Steps(False, True, False, False)),
-        (manifest({bundle.TLS_CHAIN: "1"}, {"tls-key": "1"}), Steps(False, False, True, False)),
+        (manifest(secrets={"provider-alpha": "2"}), SECRETS),
+        (manifest(secrets={"provider-beta": "1"}), SECRETS),
+        (manifest(secrets={"gateway-token": "2"}), SECRETS),
+        (manifest({"openclaw.json": "2"}, {"provider-beta": "1"}), replace(CONFIG, gateway_secrets=True)),
+        (manifest({bundle.TLS_CHAIN: "1"}, {"tls-key": "1"}), replace(NOTHING, edge_restart=True)),
     ],
 )
-def test_only_what_changed_is_restarted(new: bundle.Manifest, wanted: Steps) -> None:
+def test_only_what_changed_is_given_and_the_gateway_runs_on(new: bundle.Manifest, wanted: Steps) -> None:
     assert follow(new) == wanted
 
 
 def test_a_renewed_certificate_for_the_same_key_breaks_no_connection() -> None:
     old = manifest({bundle.TLS_CHAIN: "1"}, {"tls-key": "1"})
     new = manifest({bundle.TLS_CHAIN: "2"}, {"tls-key": "1"})
-    assert steps(old, new, gateway_up=True, edge_up=True) == Steps(False, False, False, True)
+    assert steps(old, new, gateway_up=True, edge_up=True) == replace(NOTHING, edge_reload=True)
 
 
 def test_what_does_not_run_is_started() -> None:
-    assert follow(manifest(), gateway_up=False, edge_up=False) == Steps(False, True, True, False)
+    changed = manifest({"openclaw.json": "2"}, {"provider-alpha": "2"})
+    for new in (manifest(), changed):
+        started = replace(NOTHING, gateway_restart=True, edge_restart=True)
+        assert follow(new, gateway_up=False, edge_up=False) == started
 
 
 def test_when_nobody_knows_what_runs_all_is_given_anew() -> None:
-    assert steps(None, manifest(), gateway_up=True, edge_up=True) == Steps(True, True, True, False)
+    assert steps(None, manifest(), gateway_up=True, edge_up=True) == ALL
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), unique=True), st.sets(st.sampled_from("abcdefgh"), max_size=2))
