@@ -1,4 +1,10 @@
-"""What the health page says, given the facts. Pure."""
+"""What the health page says, given the facts. Pure.
+
+A workload without a usable provider makes the page degraded and stays in service: providers and nodes fail
+over in different layers. A vendor that is down is down for every node, and a balancer that believed it would
+take away all nodes at once. Only when no workload has any provider left is this node's own way out the likely
+cause: then it is unhealthy, with the reasons.
+"""
 
 from __future__ import annotations
 
