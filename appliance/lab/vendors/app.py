@@ -206,7 +206,10 @@ def _json(raw: bytes) -> dict[str, Any]:
 
 
 def vendor_app(name: str, key: str) -> web.Application:
-    """The vendor `name`, who takes `key` only until told otherwise. It speaks below /v1; /_lab is for tests and drills."""
+    """The vendor `name`, who takes `key` until told of others.
+
+    It speaks below /v1; /_lab is for tests and drills.
+    """
     vendor = Vendor(name, key)
     app = web.Application(client_max_size=BODY)
     app.router.add_put("/_lab/fault", vendor.put_fault)
