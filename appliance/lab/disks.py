@@ -88,9 +88,7 @@ class Disks:
     def unmount(self, machine_id: int) -> None:
         root = self.root(machine_id)
         if os.path.ismount(root):
-            told = root.stat()
-            (NSPAWN_LOCKS / f"inode-{told.st_dev}:{told.st_ino}").unlink(missing_ok=True)
-            unmount(root)
+            _unmount_root(root)
         work = self.folder(machine_id) / "work"
         # Also removes the mark by which the kernel refuses a volatile overlay that was mounted before.
         shutil.rmtree(work, ignore_errors=True)
@@ -172,7 +170,7 @@ class Disks:
     def wipe(self) -> None:
         """Every mount below the lab's folder, then the disks and layers."""
         for mount in mounts_below(self.place.folder):
-            unmount(mount)
+            _unmount_root(mount)
         for folder in (self.machines, self.layers, self.place.trash):
             remove(folder)
 
@@ -192,6 +190,12 @@ class Disks:
         for layer in stack:
             layer_path(self.place, layer)
         return stack
+
+
+def _unmount_root(root: Path) -> None:
+    told = root.stat()
+    (NSPAWN_LOCKS / f"inode-{told.st_dev}:{told.st_ino}").unlink(missing_ok=True)
+    unmount(root)
 
 
 def _write(path: Path, disk: Disk) -> None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.lab.served import LabApi
-
 PATIENCE = 10.0  # seconds
+
+
+class Api(Protocol):
+    @property
+    def endpoint(self) -> str: ...  # ends in /v1
+    @property
+    def token(self) -> str: ...
 
 
 @dataclass
 class Rest:
-    api: LabApi
+    api: Api
     session: requests.Session = field(default_factory=requests.Session)
 
     def __post_init__(self) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,19 +13,10 @@ from appliance.contract.trouble import LabTrouble
 from appliance.lab import lifecycle
 from appliance.lab.place import Place
 from appliance.lab.trees import mounts_below
+from tests.lab.daemons import kill_daemon
 from tests.lab.rest import public_key
-from tests.lab.serving import until
 
-INSTANCE = int(os.environ.get("APPLIANCE_TEST_LIFECYCLE_INSTANCE", "28"))
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    place = Place(Place.from_environment().root, INSTANCE)
-    lifecycle.down(place)
-    yield place
-    lifecycle.down(place)
 
 
 def hcloud(place: Place, *arguments: str) -> str:
@@ -41,14 +29,6 @@ def hcloud(place: Place, *arguments: str) -> str:
     done = subprocess.run(["hcloud", *arguments], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def kill_daemon(place: Place) -> int:
-    daemon = lifecycle.find(place)
-    assert daemon
-    os.kill(daemon.pid, signal.SIGKILL)
-    until(lambda: lifecycle.find(place) is None)
-    return daemon.pid
 
 
 def leftovers(place: Place) -> list[str]:
@@ -114,13 +94,3 @@ def test_a_lab_from_up_to_down(place: Place, tmp_path: Path) -> None:
 def boot_id(place: Place, server: int) -> str:
     """Changes when a machine was started anew: the pid of what runs it."""
     return (place.folder / "machines" / str(server) / "pid").read_text()
-
-
-def test_a_lab_that_was_half_removed_comes_up_again(place: Place) -> None:
-    lifecycle.up(place)
-    kill_daemon(place)
-    shutil.rmtree(place.folder / "log")
-    (place.folder / "daemon.json").write_text("{")
-    assert lifecycle.up(place)
-    assert lifecycle.down(place)
-    assert leftovers(place) == []
