@@ -11,7 +11,8 @@ main() {
     printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
     chmod 755 /usr/sbin/policy-rc.d
 
-    "${apt[@]}" update
+    # By itself apt takes old lists, or none, where a mirror fails: security updates would be missing.
+    "${apt[@]}" -o APT::Update::Error-Mode=any update
     "${apt[@]}" upgrade
     # shellcheck disable=SC2046  # names, one a word
     "${apt[@]}" install --no-install-recommends $(names packages.txt packages-bake.txt)

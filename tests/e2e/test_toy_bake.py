@@ -9,16 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
 
 from appliance.contract.trouble import NodeTrouble, UnverifiedTrouble
+from appliance.desk import assets
 from appliance.desk.archive import Entry
 from appliance.desk.bake import BakeResult, Bakery, bake
 from appliance.desk.cloud import Cloud
 from appliance.desk.model import Label
 from appliance.desk.remote import Shell
+from appliance.lab.place import Place
 from tests.desk.samples import SETTINGS
 from tests.desk.saying import Saying
-from tests.e2e.conftest import Desk
+from tests.e2e.conftest import LAB_INSTANCE, Desk
 
 pytestmark = pytest.mark.lab
 
@@ -115,6 +118,21 @@ def test_a_failing_step_is_named_with_its_output_and_nothing_billable_stays(kitc
     assert " 50\n" not in caught.value.why
     assert str(kitchen.folder / "bake.log") in caught.value.fix
     assert " 50\n" in (kitchen.folder / "bake.log").read_text()
+    assert kitchen.left() == []
+
+
+def test_a_failing_package_mirror_is_named_and_no_bake_goes_on_without_updates(kitchen: Kitchen) -> None:
+    place = Place(Place.from_environment().root, int(LAB_INSTANCE))
+    mirror = f"http://{place.host_ip}:{place.mirror_port}/_lab/fault"
+    script = (assets.image_folder() / "scripts" / "10-packages.sh").read_text()
+    requests.put(mirror, json={"status": 503}, timeout=10).raise_for_status()
+    try:
+        with pytest.raises(NodeTrouble, match="Provision: packages") as caught:
+            kitchen.bake({"image/scripts/10-packages.sh": script})
+    finally:
+        requests.delete(mirror, timeout=10).raise_for_status()
+    assert "503" in caught.value.why
+    assert "Unable to locate" not in caught.value.why
     assert kitchen.left() == []
 
 
