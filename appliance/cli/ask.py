@@ -16,7 +16,7 @@ def must_be_askable(said: Globals, question: str) -> None:
         return
     raise Trouble(
         "this needs a yes, and there is nobody to ask",
-        why=f"{question}: but " + ("--json was given" if said.json else "this is not a terminal"),
+        why=f"{'--json was given' if said.json else 'this is not a terminal'}; the question is: {question}",
         fix="give --yes if you mean it",
         code=ExitCode.DECLINED,
     )

@@ -51,9 +51,12 @@ def report(error: BaseException, *, as_json: bool, color: bool) -> int:
         return ExitCode.USAGE
     trouble = as_trouble(error)
     if as_json:
-        click.echo(json.dumps({"ok": False, "error": as_data(trouble)}, indent=2, ensure_ascii=False))
-    else:
-        _print(trouble, color)
+        try:
+            click.echo(json.dumps({"ok": False, "error": as_data(trouble)}, indent=2, ensure_ascii=False))
+            return trouble.code
+        except OSError:  # a full disk: what failed can still be said
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _print(trouble, color)
     return trouble.code
 
 

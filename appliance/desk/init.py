@@ -52,7 +52,9 @@ def begin(config: Path, start: Start, now: datetime, *, force: bool = False) -> 
         _write(config, render(start).encode(), 0o644)
     except OSError as error:
         raise ConfigTrouble(
-            f"{error.filename or folder} cannot be written", why=error.strerror or str(error)
+            f"{error.filename or folder} cannot be written",
+            why=error.strerror or str(error),
+            fix="run it in a folder that you may write to, or name a file in one with --config",
         ) from error
     return Begun(config, (Written(config, "what the appliance is to be, with comments"), *files))
 

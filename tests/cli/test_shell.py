@@ -48,6 +48,17 @@ def test_every_command_explains_itself(name: str, tmp_path: Path) -> None:
     assert "--json" in done.out
 
 
+def test_a_disk_that_is_full_hides_neither_error_nor_exit_code(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "appliance", "check", "--json", "-c", str(tmp_path / "none.yaml")],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == ExitCode.USAGE
+    assert "none.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_mistyped_command_is_suggested(tmp_path: Path) -> None:
     done = appliance("depoly", at=tmp_path)
     assert done.code == ExitCode.USAGE
