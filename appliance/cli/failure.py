@@ -19,7 +19,7 @@ from appliance.contract.trouble import ExitCode, Trouble
 
 INTERRUPTED = Trouble(
     "interrupted",
-    why="the run was stopped half-way; what it made so far is labelled and stays",
+    why="the run was stopped half-way; what it leaves at the cloud is labelled, so it is found again",
     fix="run the same command again to go on from there, or `appliance destroy` to remove it all",
     code=ExitCode.INTERRUPTED,
 )
