@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.lab.balancer import Balancers
-from appliance.lab.hardware import HardwareTrouble
+from appliance.lab.hardware import HardwareTrouble, MachineSpec
 from appliance.lab.machines import NspawnHardware
 from appliance.lab.shell import run
 from appliance.lab.trees import mounts_below
@@ -33,8 +33,14 @@ NoExecPaths=/ ExecPaths=/usr/bin ExecPaths=/usr/lib ExecPaths=/usr/lib64 Inacces
 """
 
 
-def test_a_new_machine_answers_by_name_to_its_key_and_is_well(machines: RealLab) -> None:
-    spec = machines.boot(machines.spec())
+@pytest.fixture(scope="module")
+def booted(machines: RealLab) -> MachineSpec:
+    """For tests that leave it as it is."""
+    return machines.boot(machines.spec())
+
+
+def test_a_new_machine_answers_by_name_to_its_key_and_is_well(machines: RealLab, booted: MachineSpec) -> None:
+    spec = booted
     until(lambda: machines.tries(spec, "systemctl is-system-running --wait").stdout.strip() == "running", 30)
     assert machines.says(spec, "hostname") == spec.name
     assert machines.says(spec, "nproc") == str(min(2, os.cpu_count() or 1))
@@ -60,8 +66,8 @@ def test_user_data_gives_host_keys_files_and_commands(machines: RealLab, tmp_pat
     assert machines.says(spec, "cat /root/file") == "here"
 
 
-def test_credentials_can_be_sealed_at_the_first_boot(machines: RealLab) -> None:
-    spec = machines.boot(machines.spec())
+def test_credentials_can_be_sealed_at_the_first_boot(machines: RealLab, booted: MachineSpec) -> None:
+    spec = booted
     told = machines.says(
         spec, "echo told | systemd-creds encrypt - /root/c && systemd-creds decrypt /root/c -"
     )
@@ -69,8 +75,8 @@ def test_credentials_can_be_sealed_at_the_first_boot(machines: RealLab) -> None:
     assert "told" not in machines.says(spec, "cat /root/c")
 
 
-def test_sandboxed_services_run_and_are_held(machines: RealLab) -> None:
-    spec = machines.boot(machines.spec())
+def test_sandboxed_services_run_and_are_held(machines: RealLab, booted: MachineSpec) -> None:
+    spec = booted
     properties = " ".join(f"-p {p}" for p in SANDBOX.split())
     start = f"systemd-run --quiet --wait --pipe {properties}"
     assert machines.says(spec, f"{start} id --user --name") == "nobody"
@@ -93,10 +99,10 @@ def test_a_reboot_from_inside_keeps_the_disk_and_resets_the_wires(machines: Real
     assert "10.9.9.9" not in machines.says(spec, "ip addr")
 
 
-def test_each_machine_has_a_control_group_of_its_own(machines: RealLab) -> None:
+def test_each_machine_has_a_control_group_of_its_own(machines: RealLab, booted: MachineSpec) -> None:
     """In a shared one their inits would wait for one another's services to end."""
     groups = []
-    for spec in [machines.boot(machines.spec()) for _ in range(2)]:
+    for spec in (booted, machines.boot(machines.spec())):
         pids = run(["ip", "netns", "pids", machines.hardware.wires.server_namespace(spec.id)]).split()
         lines = {line for pid in pids for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()}
         groups.append({line for line in lines if line.endswith("/ssh.service")})
@@ -212,7 +218,8 @@ def test_nothing_is_left_after_a_wipe_even_of_half_a_lab() -> None:
     seen = run(["ip", "netns"]) + run(["ip", "link"]) + run(["ip", "route"]) + run(["nft", "list", "tables"])
     assert place.prefix not in seen
     assert not mounts_below(place.folder)
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/{place.prefix}"))
+    groups = Path("/sys/fs/cgroup")
+    assert not [*groups.glob(place.prefix), *groups.glob(f"*/{place.prefix}")]
     assert not [p for p in Path("/proc").glob("[0-9]*") if str(place.folder / "machines") in _words(p)]
     lab_again = NspawnHardware(place, Wires(place), Balancers(place))
     lab_again.wipe()

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from appliance.lab.api.balancers import begin, refuse_beyond
+from appliance.lab.api.balancers import add_within_limits, begin
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, invalid
-from appliance.lab.api.resource import Answer, Body, Operation
-from appliance.lab.api.views import action_view
+from appliance.lab.api.references import named
+from appliance.lab.api.resource import Answer, Body, Operation, begun
 from appliance.lab.records import HealthCheckHttp, LoadBalancer, Service, ServiceHealthCheck, ServiceHttp
 
 DEFAULT_PORTS = {"http": (80, 80), "https": (443, 80)}  # listen, destination
@@ -121,8 +121,7 @@ def _refuse_unfit(lab: Lab, service: Service) -> None:
     if service.protocol == "http" and service.http.redirect_http:
         raise invalid("http.redirect_http", "only an https service redirects")
     for certificate in service.http.certificates:
-        if certificate not in lab.state.certificates:
-            raise invalid("http.certificates", f"certificate {certificate} not found")
+        named(lab.state.certificates, "http.certificates", "certificate", certificate)
 
 
 def _find(balancer: LoadBalancer, port: int | None) -> Service:
@@ -133,11 +132,8 @@ def _find(balancer: LoadBalancer, port: int | None) -> Service:
 
 
 def add_service(lab: Lab, balancer: LoadBalancer, body: ServiceBody) -> Answer:
-    changed = balancer.model_copy(deep=True)
-    add(lab, changed, body)
-    refuse_beyond(changed)
-    balancer.services = changed.services
-    return 201, {"action": action_view(begin(lab, balancer, "add_service"))}
+    add_within_limits(balancer, lambda trial: add(lab, trial, body))
+    return begun(begin(lab, balancer, "add_service"))
 
 
 def update_service(lab: Lab, balancer: LoadBalancer, body: ServiceBody) -> Answer:
@@ -149,12 +145,12 @@ def update_service(lab: Lab, balancer: LoadBalancer, body: ServiceBody) -> Answe
     if _ports(new) & {port for s in others for port in _ports(s)}:
         raise ApiError("source_port_already_used", "port 80 is already used")
     balancer.services[balancer.services.index(old)] = new
-    return 201, {"action": action_view(begin(lab, balancer, "update_service"))}
+    return begun(begin(lab, balancer, "update_service"))
 
 
 def delete_service(lab: Lab, balancer: LoadBalancer, body: ListenPort) -> Answer:
     balancer.services.remove(_find(balancer, body.listen_port))
-    return 201, {"action": action_view(begin(lab, balancer, "delete_service"))}
+    return begun(begin(lab, balancer, "delete_service"))
 
 
 OPERATIONS: dict[str, Operation[LoadBalancer]] = {

@@ -6,23 +6,15 @@ from ipaddress import IPv4Address
 from typing import Any, Literal
 
 from appliance.lab.api.addresses import public_ipv4s
-from appliance.lab.api.balancers import address_of, begin, expand, refuse_beyond, target_key
+from appliance.lab.api.balancers import add_within_limits, address_of, begin, expand, target_key
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, invalid
 from appliance.lab.api.labels import parse_selector
 from appliance.lab.api.networks import PRIVATE
-from appliance.lab.api.resource import Answer, Body, Operation
-from appliance.lab.api.views import action_view
+from appliance.lab.api.references import SelectorRef, ServerRef, named
+from appliance.lab.api.resource import Answer, Body, Operation, begun
 from appliance.lab.hardware import TargetHealth
 from appliance.lab.records import LoadBalancer, Target
-
-
-class ServerRef(Body):
-    id: int
-
-
-class SelectorRef(Body):
-    selector: str
 
 
 class IpRef(Body):
@@ -116,8 +108,7 @@ def _refuse_foreign(lab: Lab, balancer: LoadBalancer, ip: str) -> None:
 
 def _refuse_unreachable(lab: Lab, balancer: LoadBalancer, target: Target) -> None:
     server_id = target.server or 0
-    if server_id not in lab.state.servers:
-        raise invalid("server", f"server {server_id} not found")
+    named(lab.state.servers, "server", "server", server_id)
     attaching = lab.under_way("attach_to_network", ("server", server_id))
     if address_of(lab.state, balancer, target) is None or (target.use_private_ip and attaching):
         kind = "private" if target.use_private_ip else "public"
@@ -131,11 +122,8 @@ def _same(one: Target, other: Target) -> bool:
 
 
 def add_target(lab: Lab, balancer: LoadBalancer, body: TargetBody) -> Answer:
-    changed = balancer.model_copy(deep=True)
-    add(lab, changed, body)
-    refuse_beyond(changed)
-    balancer.targets = changed.targets
-    return 201, {"action": action_view(begin(lab, balancer, "add_target"))}
+    add_within_limits(balancer, lambda trial: add(lab, trial, body))
+    return begun(begin(lab, balancer, "add_target"))
 
 
 def remove_target(lab: Lab, balancer: LoadBalancer, body: TargetBody) -> Answer:
@@ -144,7 +132,7 @@ def remove_target(lab: Lab, balancer: LoadBalancer, body: TargetBody) -> Answer:
     if len(left) == len(balancer.targets):
         raise ApiError("not_found", "there is no such target")
     balancer.targets = left
-    return 201, {"action": action_view(begin(lab, balancer, "remove_target"))}
+    return begun(begin(lab, balancer, "remove_target"))
 
 
 OPERATIONS: dict[str, Operation[LoadBalancer]] = {

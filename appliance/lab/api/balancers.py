@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from appliance.lab.api.catalogue import LOAD_BALANCER_TYPES
 from appliance.lab.api.core import Lab, Ref
 from appliance.lab.api.errors import ApiError
@@ -57,6 +59,14 @@ def refuse_beyond(balancer: LoadBalancer) -> None:
                 f"{kind.name} has at most {most} {what}",
                 details={"limits": [{"name": f"load_balancer_{what}"}]},
             )
+
+
+def add_within_limits(balancer: LoadBalancer, add: Callable[[LoadBalancer], None]) -> None:
+    """What `add` does to its services or targets, wholly or, when it raises ApiError, not at all."""
+    trial = balancer.model_copy(deep=True)
+    add(trial)
+    refuse_beyond(trial)
+    balancer.services, balancer.targets = trial.services, trial.targets
 
 
 def target_key(target: Target) -> str:

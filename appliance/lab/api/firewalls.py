@@ -12,6 +12,7 @@ from pydantic import Field
 from appliance.lab.api.core import Lab, Ref
 from appliance.lab.api.errors import ApiError, invalid
 from appliance.lab.api.labels import parse_selector
+from appliance.lab.api.references import SelectorRef, ServerRef
 from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource
 from appliance.lab.api.specs import covered, firewalls_of, primary_ip, selected
 from appliance.lab.api.views import action_view, time
@@ -30,14 +31,6 @@ class RuleBody(Body):
     source_ips: list[str] = []
     destination_ips: list[str] = []
     description: str | None = None
-
-
-class ServerRef(Body):
-    id: int
-
-
-class SelectorRef(Body):
-    selector: str
 
 
 class On(Body):

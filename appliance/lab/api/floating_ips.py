@@ -8,9 +8,10 @@ from appliance.lab.api.addresses import new_public_ipv4, new_public_ipv6
 from appliance.lab.api.catalogue import location_view
 from appliance.lab.api.core import Lab
 from appliance.lab.api.dns_ptr import change_dns_ptr
-from appliance.lab.api.errors import ApiError, invalid
+from appliance.lab.api.errors import ApiError
 from appliance.lab.api.primary_ips import location_for
-from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource
+from appliance.lab.api.references import named
+from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource, begun
 from appliance.lab.api.views import action_view, dns_ptr_view, time
 from appliance.lab.api.wiring import perform_rewire, rewiring
 from appliance.lab.records import Action, FloatingIp, Server
@@ -71,10 +72,7 @@ def create(lab: Lab, body: Create) -> Answer:
 
 
 def _server(lab: Lab, server_id: int) -> Server:
-    server = lab.state.servers.get(server_id)
-    if server is None:
-        raise invalid("server", f"server {server_id} not found")
-    return server
+    return named(lab.state.servers, "server", "server", server_id)
 
 
 def _begin(lab: Lab, ip: FloatingIp, command: str, *servers: int) -> Action:
@@ -98,14 +96,14 @@ def assign(lab: Lab, ip: FloatingIp, body: Assign) -> Answer:
     ip.server = server.id
     touched = [server.id] if before is None else [before, server.id]  # never on two machines
     action = _begin(lab, ip, "assign_floating_ip", *touched)
-    return 201, {"action": action_view(action)}
+    return begun(action)
 
 
 def unassign(lab: Lab, ip: FloatingIp, body: Body) -> Answer:
     if ip.server is None:
         raise ApiError("floating_ip_not_assigned", "floating IP is not assigned", status=422)
     before, ip.server = ip.server, None
-    return 201, {"action": action_view(_begin(lab, ip, "unassign_floating_ip", before))}
+    return begun(_begin(lab, ip, "unassign_floating_ip", before))
 
 
 def delete(lab: Lab, ip: FloatingIp) -> Answer:

@@ -21,7 +21,8 @@ from appliance.lab.api.core import Lab
 from appliance.lab.api.dns_ptr import DnsPtr, set_dns_ptr
 from appliance.lab.api.errors import ApiError, beyond_the_lab, invalid
 from appliance.lab.api.primary_ips import location_named
-from appliance.lab.api.resource import Answer, Body, Operation, Resource, done
+from appliance.lab.api.references import named, offered
+from appliance.lab.api.resource import Answer, Body, Operation, Resource, begun, done
 from appliance.lab.api.views import action_view, time
 from appliance.lab.records import Action, LoadBalancer, PrivateNic
 
@@ -113,10 +114,7 @@ def create(lab: Lab, body: Create) -> Answer:
 
 
 def _type(wanted: int | str) -> LoadBalancerType:
-    for kind in LOAD_BALANCER_TYPES.values():
-        if wanted in (kind.name, kind.id, str(kind.id)):
-            return kind
-    raise invalid("load_balancer_type", f"load balancer type {wanted} not found")
+    return offered(LOAD_BALANCER_TYPES.values(), "load_balancer_type", "load balancer type", wanted)
 
 
 def _location(body: Create) -> str:
@@ -131,9 +129,7 @@ def _location(body: Create) -> str:
 
 
 def _attach(lab: Lab, balancer: LoadBalancer, body: Attach) -> None:
-    network = lab.state.networks.get(body.network)
-    if network is None:
-        raise invalid("network", f"network {body.network} not found")
+    network = named(lab.state.networks, "network", "network", body.network)
     if balancer.private:
         raise ApiError("load_balancer_already_attached", "load balancer is already attached to a network")
     zone = LOCATIONS[balancer.location].network_zone
@@ -143,7 +139,7 @@ def _attach(lab: Lab, balancer: LoadBalancer, body: Attach) -> None:
 
 def attach(lab: Lab, balancer: LoadBalancer, body: Attach) -> Answer:
     _attach(lab, balancer, body)
-    return 201, {"action": action_view(begin(lab, balancer, "attach_to_network", ("network", body.network)))}
+    return begun(begin(lab, balancer, "attach_to_network", ("network", body.network)))
 
 
 def detach(lab: Lab, balancer: LoadBalancer, body: Detach) -> Answer:
@@ -154,9 +150,7 @@ def detach(lab: Lab, balancer: LoadBalancer, body: Detach) -> Answer:
     if any(t.use_private_ip for t in balancer.targets):
         raise ApiError("targets_without_use_private_ip", "targets use their private addresses")
     balancer.private = []
-    return 201, {
-        "action": action_view(begin(lab, balancer, "detach_from_network", ("network", body.network)))
-    }
+    return begun(begin(lab, balancer, "detach_from_network", ("network", body.network)))
 
 
 def disable_public(lab: Lab, balancer: LoadBalancer, body: Body) -> Answer:
@@ -165,17 +159,17 @@ def disable_public(lab: Lab, balancer: LoadBalancer, body: Body) -> Answer:
     if any(not t.use_private_ip for t in balancer.targets):
         raise ApiError("targets_without_use_private_ip", "a target does not use its private address")
     balancer.public = False
-    return 201, {"action": action_view(begin(lab, balancer, "disable_public_interface"))}
+    return begun(begin(lab, balancer, "disable_public_interface"))
 
 
 def enable_public(lab: Lab, balancer: LoadBalancer, body: Body) -> Answer:
     balancer.public = True
-    return 201, {"action": action_view(begin(lab, balancer, "enable_public_interface"))}
+    return begun(begin(lab, balancer, "enable_public_interface"))
 
 
 def change_algorithm(lab: Lab, balancer: LoadBalancer, body: Algorithm) -> Answer:
     balancer.algorithm = body.type
-    return 201, {"action": action_view(begin(lab, balancer, "change_algorithm"))}
+    return begun(begin(lab, balancer, "change_algorithm"))
 
 
 def change_type(lab: Lab, balancer: LoadBalancer, body: ChangeType) -> Answer:
@@ -185,7 +179,7 @@ def change_type(lab: Lab, balancer: LoadBalancer, body: ChangeType) -> Answer:
     except ApiError as e:
         raise ApiError("invalid_load_balancer_type", e.message) from e
     balancer.type = changed.type
-    return 201, {"action": action_view(begin(lab, balancer, "change_load_balancer_type"))}
+    return begun(begin(lab, balancer, "change_load_balancer_type"))
 
 
 def change_dns_ptr(lab: Lab, balancer: LoadBalancer, body: DnsPtr) -> Answer:
@@ -194,7 +188,7 @@ def change_dns_ptr(lab: Lab, balancer: LoadBalancer, body: DnsPtr) -> Answer:
 
 
 def delete(lab: Lab, balancer: LoadBalancer) -> Answer:
-    return 201, {"action": action_view(begin(lab, balancer, "delete_load_balancer"))}
+    return begun(begin(lab, balancer, "delete_load_balancer"))
 
 
 async def perform_delete(lab: Lab, action: Action) -> None:

@@ -10,8 +10,8 @@ from appliance.lab.api.balancers import apply
 from appliance.lab.api.catalogue import ZONES
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, beyond_the_lab, invalid
-from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource
-from appliance.lab.api.views import action_view, time
+from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource, begun
+from appliance.lab.api.views import time
 from appliance.lab.api.wiring import make_network, rewire
 from appliance.lab.records import Action, LoadBalancer, Network, Route, Server, Subnet
 
@@ -155,7 +155,7 @@ def delete(lab: Lab, network: Network) -> Answer:
 def _changed(lab: Lab, network: Network, command: str) -> Answer:
     action = lab.action(command, ("network", network.id), args={"network": network.id})
     lab.start(action)
-    return 201, {"action": action_view(action)}
+    return begun(action)
 
 
 def add_subnet(lab: Lab, network: Network, body: SubnetBody) -> Answer:

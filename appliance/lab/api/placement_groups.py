@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from appliance.lab.api.core import Lab
-from appliance.lab.api.errors import ApiError, invalid
+from appliance.lab.api.errors import ApiError
+from appliance.lab.api.references import named
 from appliance.lab.api.resource import Answer, Body, Resource
 from appliance.lab.api.views import time
 from appliance.lab.records import PlacementGroup
@@ -50,8 +51,7 @@ def delete(lab: Lab, group: PlacementGroup) -> Answer:
 
 def refuse_if_full(lab: Lab, group_id: int) -> None:
     """Raises invalid_input, placement_error."""
-    if group_id not in lab.state.placement_groups:
-        raise invalid("placement_group", f"placement group {group_id} not found")
+    named(lab.state.placement_groups, "placement_group", "placement group", group_id)
     if len(members(lab, group_id)) >= MOST_SERVERS:
         raise ApiError("placement_error", f"a spread placement group holds {MOST_SERVERS} servers")
 

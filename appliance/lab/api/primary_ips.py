@@ -9,7 +9,8 @@ from appliance.lab.api.catalogue import LOCATIONS, location_view
 from appliance.lab.api.core import Lab
 from appliance.lab.api.dns_ptr import change_dns_ptr
 from appliance.lab.api.errors import ApiError, invalid
-from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource
+from appliance.lab.api.references import named, offered
+from appliance.lab.api.resource import Answer, Body, Operation, Rename, Resource, begun
 from appliance.lab.api.specs import primary_ip
 from appliance.lab.api.views import action_view, dns_ptr_view, time
 from appliance.lab.api.wiring import perform_rewire, rewiring
@@ -55,10 +56,7 @@ def view(lab: Lab, ip: PrimaryIp) -> dict[str, Any]:
 
 def location_named(field: str, wanted: str | int) -> str:
     """By name or id. Raises invalid_input."""
-    for at in LOCATIONS.values():
-        if wanted in (at.name, at.id, str(at.id)):
-            return at.name
-    raise invalid(field, f"location {wanted} not found")
+    return offered(LOCATIONS.values(), field, "location", wanted).name
 
 
 def location_for(server: Server | None, field: str, wanted: str | int | None) -> str:
@@ -100,9 +98,7 @@ def create(lab: Lab, body: Create) -> Answer:
 
 
 def _server_for(lab: Lab, server_id: int, kind: str) -> Server:
-    server = lab.state.servers.get(server_id)
-    if server is None:
-        raise invalid("assignee_id", f"server {server_id} not found")
+    server = named(lab.state.servers, "assignee_id", "server", server_id)
     lab.refuse_if_locked(("server", server_id))
     if server.status != "off":
         raise ApiError("server_not_stopped", "server must be off")
@@ -137,7 +133,7 @@ def assign(lab: Lab, ip: PrimaryIp, body: Assign) -> Answer:
     if server.location != ip.location:
         raise invalid("assignee_id", "server and primary IP must be in the same location")
     ip.assignee_id = server.id
-    return 201, {"action": action_view(_begin(lab, ip, "assign_primary_ip", server.id))}
+    return begun(_begin(lab, ip, "assign_primary_ip", server.id))
 
 
 def unassign(lab: Lab, ip: PrimaryIp, body: Body) -> Answer:
@@ -154,7 +150,7 @@ def unassign(lab: Lab, ip: PrimaryIp, body: Body) -> Answer:
     ):
         raise ApiError("server_is_load_balancer_target", "a load balancer reaches the server by it")
     ip.assignee_id = None
-    return 201, {"action": action_view(_begin(lab, ip, "unassign_primary_ip", server.id))}
+    return begun(_begin(lab, ip, "unassign_primary_ip", server.id))
 
 
 PRIMARY_IPS = Resource(

@@ -219,9 +219,14 @@ def list_actions(request: web.Request, keep: Callable[[Action], bool]) -> web.Re
     return paged(request, "actions", sort(found, query.getall("sort", []), sorts), action_view)
 
 
+def begun(action: Action) -> Answer:
+    """The answer of an operation whose work is under way."""
+    return 201, {"action": action_view(action)}
+
+
 def done(lab: Lab, command: str, *refs: Ref) -> Answer:
     """The answer of an action that was done at once."""
-    return 201, {"action": action_view(lab.finished(command, *refs))}
+    return begun(lab.finished(command, *refs))
 
 
 def reply(answer: Answer) -> web.Response:

@@ -15,6 +15,7 @@ from appliance.lab.api.core import Lab, Ref
 from appliance.lab.api.errors import ApiError, invalid
 from appliance.lab.api.firewalls import MOST_PER_SERVER
 from appliance.lab.api.placement_groups import refuse_if_full
+from appliance.lab.api.references import named, offered
 from appliance.lab.api.resource import Answer, Body
 from appliance.lab.api.server_view import server_view
 from appliance.lab.api.specs import machine_spec
@@ -117,10 +118,7 @@ def _check(lab: Lab, body: Create) -> Order:
 
 def server_type_named(wanted: int | str) -> ServerType:
     """By name or id. Raises invalid_input."""
-    for kind in SERVER_TYPES.values():
-        if wanted in (kind.name, kind.id, str(kind.id)):
-            return kind
-    raise invalid("server_type", f"server type {wanted} not found")
+    return offered(SERVER_TYPES.values(), "server_type", "server type", wanted)
 
 
 def refuse_unfit_image(image: Image, kind: ServerType) -> None:
@@ -141,9 +139,7 @@ def _addresses(lab: Lab, wanted: PublicNet, location: str) -> tuple[tuple[Primar
         if id_ is None:
             new.append(kind)
             continue
-        ip = lab.state.primary_ips.get(id_)
-        if ip is None:
-            raise invalid(f"public_net.{kind}", f"primary IP {id_} not found")
+        ip = named(lab.state.primary_ips, f"public_net.{kind}", "primary IP", id_)
         if ip.type != kind:
             raise ApiError("primary_ip_version_mismatch", f"primary IP {id_} is an {ip.type}")
         if ip.assignee_id is not None:
@@ -156,16 +152,13 @@ def _addresses(lab: Lab, wanted: PublicNet, location: str) -> tuple[tuple[Primar
 
 def _check_references(lab: Lab, body: Create, location: str, *, public: bool) -> None:
     for ref in body.firewalls:
-        if ref.firewall not in lab.state.firewalls:
-            raise invalid("firewalls", f"firewall {ref.firewall} not found")
+        named(lab.state.firewalls, "firewalls", "firewall", ref.firewall)
     if body.firewalls and not public:
         raise ApiError("private_net_only_server", "a firewall needs a public interface")
     if not public and not body.networks:
         raise invalid("public_net", "a server needs a public interface or a network")
     for network_id in body.networks:
-        network = lab.state.networks.get(network_id)
-        if network is None:
-            raise invalid("networks", f"network {network_id} not found")
+        network = named(lab.state.networks, "networks", "network", network_id)
         new_private_ip(lab.state, network, LOCATIONS[location].network_zone, None)
     for volume_id in body.volumes:
         volume = lab.state.volumes.get(volume_id)

@@ -10,9 +10,9 @@ from appliance.lab.api.catalogue import LOCATIONS
 from appliance.lab.api.core import Lab
 from appliance.lab.api.dns_ptr import DnsPtr, set_dns_ptr
 from appliance.lab.api.errors import ApiError, invalid
-from appliance.lab.api.resource import Answer, Body, Operation, done
+from appliance.lab.api.references import named
+from appliance.lab.api.resource import Answer, Body, Operation, begun, done
 from appliance.lab.api.specs import primary_ip
-from appliance.lab.api.views import action_view
 from appliance.lab.api.wiring import perform_rewire, rewiring
 from appliance.lab.records import Action, Network, PrivateNic, Server
 
@@ -37,13 +37,11 @@ def _begin(lab: Lab, server: Server, command: str, network_id: int) -> Answer:
     refs = (("server", server.id), ("network", network_id))
     action = lab.action(command, *refs, holds=refs[:1], args=rewiring([server.id]))
     lab.start(action)
-    return 201, {"action": action_view(action)}
+    return begun(action)
 
 
 def attach(lab: Lab, server: Server, body: Attach) -> Answer:
-    network = lab.state.networks.get(body.network)
-    if network is None:
-        raise invalid("network", f"network {body.network} not found")
+    network = named(lab.state.networks, "network", "network", body.network)
     if any(n.network == network.id for n in server.private):
         raise ApiError("server_already_attached", "server is already attached to the network")
     _refuse_overlap(lab, server, network)

@@ -7,16 +7,15 @@ from typing import Any
 
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError
-from appliance.lab.api.resource import Answer, Body, Operation
+from appliance.lab.api.resource import Answer, Body, Operation, begun
 from appliance.lab.api.specs import machine_spec
-from appliance.lab.api.views import action_view
 from appliance.lab.records import Action, Server
 
 
 def begin(lab: Lab, server: Server, command: str, args: dict[str, Any] | None = None) -> Answer:
     action = lab.action(command, ("server", server.id), args=args)
     lab.start(action)
-    return 201, {"action": action_view(action)}
+    return begun(action)
 
 
 def power_on(lab: Lab, server: Server, body: Body) -> Answer:

@@ -16,8 +16,8 @@ from appliance.lab.api.server_create import (
 )
 from appliance.lab.api.server_power import begin
 from appliance.lab.api.server_view import server_view
-from appliance.lab.api.specs import machine_spec
 from appliance.lab.api.views import action_view
+from appliance.lab.api.wiring import perform_rewire, rewiring
 from appliance.lab.records import Action, Server
 
 BACKUP_WINDOW = "22-02"
@@ -40,7 +40,7 @@ class JoinGroup(Body):
 def updated(lab: Lab, server: Server, body: Rename) -> None:
     """New labels may bring a server below a firewall's selector, or out of it."""
     if body.labels is not None and any(f.selectors for f in lab.state.firewalls.values()):
-        lab.start(lab.action("follow_labels", args={"servers": [server.id]}, hidden=True))
+        lab.start(lab.action("follow_labels", args=rewiring([server.id]), hidden=True))
 
 
 def delete(lab: Lab, server: Server) -> Answer:
@@ -107,7 +107,7 @@ def change_type(lab: Lab, server: Server, body: ChangeType) -> Answer:
     server.server_type = kind.name
     if body.upgrade_disk:
         server.disk_size = kind.disk
-    return begin(lab, server, "change_server_type", {"servers": [server.id]})
+    return begin(lab, server, "change_server_type", rewiring([server.id]))
 
 
 def _unfit(server: Server, kind: ServerType) -> str | None:
@@ -118,11 +118,6 @@ def _unfit(server: Server, kind: ServerType) -> str | None:
     if kind.disk < server.disk_size:
         return f"the disk of {kind.name} is smaller than the server's"
     return None
-
-
-async def perform_change_type(lab: Lab, action: Action) -> None:
-    server = lab.state.servers[action.resources[0][1]]
-    await lab.do(("server", server.id), lab.hardware.rewire, machine_spec(lab.state, server))
 
 
 def enable_backup(lab: Lab, server: Server, body: Body) -> Answer:
@@ -155,13 +150,6 @@ def leave_group(lab: Lab, server: Server, body: Body) -> Answer:
     return done(lab, "remove_from_placement_group", ("server", server.id))
 
 
-async def perform_follow_labels(lab: Lab, action: Action) -> None:
-    for server_id in action.args["servers"]:
-        if server_id in lab.state.servers:
-            spec = machine_spec(lab.state, lab.state.servers[server_id])
-            await lab.do(("server", server_id), lab.hardware.rewire, spec)
-
-
 SERVERS = Resource(
     "server",
     "servers",
@@ -188,7 +176,7 @@ SERVERS = Resource(
         **server_images.PERFORMERS,
         "create_server": perform_create_or_remove,
         "delete_server": perform_delete,
-        "change_server_type": perform_change_type,
-        "follow_labels": perform_follow_labels,
+        "change_server_type": perform_rewire,
+        "follow_labels": perform_rewire,
     },
 )

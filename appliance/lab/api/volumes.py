@@ -10,6 +10,7 @@ from appliance.lab.api.catalogue import location_view
 from appliance.lab.api.core import Lab
 from appliance.lab.api.errors import ApiError, invalid
 from appliance.lab.api.primary_ips import location_for
+from appliance.lab.api.references import named
 from appliance.lab.api.resource import Answer, Body, Operation, Resource, done
 from appliance.lab.api.views import action_view, time
 from appliance.lab.records import Server, Volume
@@ -72,9 +73,7 @@ def create(lab: Lab, body: Create) -> Answer:
 
 
 def _server(lab: Lab, server_id: int) -> Server:
-    server = lab.state.servers.get(server_id)
-    if server is None:
-        raise invalid("server", f"server {server_id} not found")
+    server = named(lab.state.servers, "server", "server", server_id)
     lab.refuse_if_locked(("server", server_id))
     if sum(v.server == server_id for v in lab.state.volumes.values()) >= MOST_PER_SERVER:
         raise ApiError(
