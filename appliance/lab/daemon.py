@@ -22,7 +22,8 @@ from appliance.lab import base
 from appliance.lab.api.app import make_app, make_lab
 from appliance.lab.api.limits import Bucket
 from appliance.lab.api.recovery import recover
-from appliance.lab.lifecycle import Daemon, assemble, start_time
+from appliance.lab.daemon_process import Daemon, start_time
+from appliance.lab.lifecycle import assemble
 from appliance.lab.metadata import metadata_app
 from appliance.lab.mirror import mirror_app
 from appliance.lab.package_cache import trim

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,30 +12,17 @@ from pathlib import Path
 import requests
 
 from appliance.contract.trouble import LabTrouble
-from appliance.lab import base, host_firewall, processes
+from appliance.lab import base, daemon_process, host_firewall
 from appliance.lab.balancer import Balancers
 from appliance.lab.hardware import HardwareTrouble
 from appliance.lab.machines import NspawnHardware
 from appliance.lab.place import Place
 from appliance.lab.requirements import missing, not_linux, not_root
-from appliance.lab.shell import CLAIM, claim, locked
+from appliance.lab.shell import claim, locked
 from appliance.lab.trees import remove
 from appliance.lab.wires import Wires
 
-UP_SECONDS = 60
-STOP_SECONDS = 3
-ANSWER_SECONDS = 5
-LOG_LINES = 12
-
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Daemon:
-    """A process and when it began, so that a reused pid is not taken for it."""
-
-    pid: int
-    started: int  # clock ticks since the host's boot, proc(5) stat field 22
 
 
 @dataclass(frozen=True)
@@ -78,14 +60,14 @@ def up(place: Place, say: Say = lambda _: None) -> bool:
     """Bring the lab up, or repair it. False when it was up already. Raises LabTrouble."""
     refuse_if_unable(place)
     with locked(place.root / f"lab{place.instance}.lock"):
-        daemon = find(place)
-        if daemon and _answers(place):
+        daemon = daemon_process.find(place)
+        if daemon and daemon_process.answers(place):
             _refuse_if_cut_off(place)
             return False
         if daemon:
             say("the daemon does not answer: starting it anew")
-            _stop(daemon)
-        _end_claimed(place)
+            daemon_process.stop(daemon)
+        daemon_process.end_claimed(place)
         claim(place.folder)
         for folder in (place.folder, place.folder / "log", place.cache):
             folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +82,7 @@ def up(place: Place, say: Say = lambda _: None) -> bool:
                 fix="see that this host reaches a Debian mirror (apt-get update), then run it again",
             ) from e
         say("starting the daemon")
-        _start(place)
+        daemon_process.start(place)
         _refuse_if_cut_off(place)
     return True
 
@@ -124,10 +106,10 @@ def down(place: Place, *, purge: bool = False, say: Say = lambda _: None) -> boo
         return False
     with locked(lock):
         found = place.folder.exists()
-        if daemon := find(place):
+        if daemon := daemon_process.find(place):
             say("stopping the daemon")
-            _stop(daemon)
-        _end_claimed(place)
+            daemon_process.stop(daemon)
+        daemon_process.end_claimed(place)
         say("removing machines and wires")
         hardware, balancers = assemble(place)
         try:
@@ -160,7 +142,7 @@ def _purge(place: Place) -> None:
 def status(place: Place) -> Status:
     """Raises LabTrouble where this user cannot tell."""
     _refuse_unless_readable(place)
-    daemon = find(place)
+    daemon = daemon_process.find(place)
     problem: str | None = None
     machines: tuple[Machine, ...] = ()
     if daemon is None and place.folder.exists():
@@ -176,7 +158,7 @@ def status(place: Place) -> Status:
         problem=problem,
         endpoint=place.api_endpoint,
         folder=place.folder,
-        log=log_file(place),
+        log=daemon_process.log_file(place),
         pid=daemon.pid if daemon else None,
         machines=machines,
         vendors=vendors,
@@ -186,7 +168,7 @@ def status(place: Place) -> Status:
 def environment(place: Place) -> dict[str, str]:
     """What points clients of the API at this lab. Raises LabTrouble when it is not up, or not this user's."""
     _refuse_unless_readable(place)
-    if find(place) is None:
+    if daemon_process.find(place) is None:
         raise LabTrouble("The lab is not up", fix="appliance lab up")
     token = place.token_file.read_text().strip()
     return {
@@ -213,103 +195,13 @@ def _refuse_unless_readable(place: Place) -> None:
         ) from None
 
 
-def log_file(place: Place) -> Path:
-    return place.folder / "log" / "daemon.log"
-
-
-# The daemon's process
-
-
-def start_time(pid: int) -> int:
-    """Raises OSError when there is no such process."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[19])
-
-
-def find(place: Place) -> Daemon | None:
-    """The daemon of this lab, if it runs. Raises LabTrouble for somebody who may not know."""
-    try:
-        said = json.loads((place.folder / "daemon.json").read_text())
-        daemon = Daemon(int(said["pid"]), int(said["started"]))
-        alive = start_time(daemon.pid) == daemon.started and bool(processes.command_line(daemon.pid))
-    except PermissionError:
-        raise not_root() or LabTrouble(f"{place.folder} cannot be read") from None
-    except (OSError, ValueError, KeyError):
-        return None
-    return daemon if alive else None
-
-
-def _start(place: Place) -> None:
-    log = log_file(place)
-    environment = {
-        **os.environ,
-        "APPLIANCE_LAB_DIR": str(place.root),
-        "APPLIANCE_LAB_INSTANCE": str(place.instance),
-        CLAIM: str(place.folder),  # found by it even when somebody removed the folder
-    }
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "appliance.lab.daemon"],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            cwd="/",
-            env=environment,
-            start_new_session=True,  # it outlives this command and its terminal
-        )
-    until = time.monotonic() + UP_SECONDS
-    while not _answers(place):
-        died = process.poll() is not None
-        if died or time.monotonic() > until:
-            if not died:
-                process.kill()
-                process.wait()
-            raise LabTrouble(
-                "The lab's daemon ended" if died else f"The lab's daemon did not answer in {UP_SECONDS} s",
-                why=_tail(log),
-                fix=f"see {log}; `appliance lab down` and `up` begin anew",
-            )
-        time.sleep(0.05)
-
-
-def _stop(daemon: Daemon) -> None:
-    """SIGTERM, then SIGKILL; gone when this returns. Machines are not its children and go on."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(daemon.pid, signal.SIGTERM)
-    until = time.monotonic() + STOP_SECONDS
-    while processes.command_line(daemon.pid):
-        if time.monotonic() > until:
-            processes.kill([daemon.pid])
-            return
-        time.sleep(0.01)
-
-
-def _end_claimed(place: Place) -> None:
-    """Commands that a killed daemon or `up` waited for, such as the copy of a disk, and a lost daemon."""
-    processes.kill(processes.with_environment(f"{CLAIM}={place.folder}"))
-
-
-def _answers(place: Place) -> bool:
-    try:
-        return _get(place, "/locations").status_code == 200
-    except requests.RequestException:
-        return False
-
-
 def _machines(place: Place) -> list[Machine]:
     found = []
-    for server in _get(place, "/servers?per_page=50").json()["servers"]:
+    for server in daemon_process.get(place, "/servers?per_page=50").json()["servers"]:
         ipv4: dict[str, str] | None = server["public_net"]["ipv4"]
         kind = server["server_type"]["name"]
         found.append(Machine(server["name"], server["status"], kind, ipv4["ip"] if ipv4 else None))
     return found
-
-
-def _get(place: Place, path: str) -> requests.Response:
-    headers = {"Authorization": f"Bearer {place.token_file.read_text().strip()}"}
-    session = requests.Session()
-    session.trust_env = False  # no proxy between this host and itself
-    return session.get(f"{place.api_endpoint}{path}", headers=headers, timeout=ANSWER_SECONDS)
 
 
 def _make_token(place: Place) -> None:
@@ -320,10 +212,3 @@ def _make_token(place: Place) -> None:
     with os.fdopen(handle, "w") as f:
         f.write(secrets.token_hex(32) + "\n")  # 64 characters, as at Hetzner
     new.rename(place.token_file)
-
-
-def _tail(log: Path) -> str:
-    try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
-    except OSError:
-        return "it wrote no log"

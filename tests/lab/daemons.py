@@ -6,7 +6,7 @@ import os
 import signal
 from dataclasses import dataclass
 
-from appliance.lab import lifecycle
+from appliance.lab import daemon_process
 from appliance.lab.place import Place
 from tests.lab.rest import Rest
 from tests.lab.serving import until
@@ -23,8 +23,8 @@ def rest(place: Place) -> Rest:
 
 
 def kill_daemon(place: Place) -> int:
-    daemon = lifecycle.find(place)
+    daemon = daemon_process.find(place)
     assert daemon
     os.kill(daemon.pid, signal.SIGKILL)
-    until(lambda: lifecycle.find(place) is None)
+    until(lambda: daemon_process.find(place) is None)
     return daemon.pid

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from appliance.lab import lifecycle, processes
+from appliance.lab import daemon_process, lifecycle, processes
 from appliance.lab.place import Place
 from appliance.lab.shell import attempt, run
 from appliance.lab.trees import mounts_below, unmount
@@ -142,7 +142,7 @@ def test_a_lab_that_was_half_removed_comes_up_again(up: Place) -> None:
 
 def test_a_daemon_whose_folder_was_removed_is_replaced_and_ended(up: Place) -> None:
     for again in (lifecycle.up, lifecycle.down):
-        lost = lifecycle.find(up)
+        lost = daemon_process.find(up)
         assert lost
         shutil.rmtree(up.folder)
         again(up)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.contract.trouble import LabTrouble
-from appliance.lab import lifecycle
+from appliance.lab import daemon_process, lifecycle
 from appliance.lab.place import Place
 from appliance.lab.trees import mounts_below
 from tests.lab.daemons import kill_daemon
@@ -75,7 +75,7 @@ def test_a_lab_from_up_to_down(place: Place, tmp_path: Path) -> None:
     before = kill_daemon(place)
     assert "up" in (lifecycle.status(place).problem or ""), "it says what repairs"
     assert lifecycle.up(place)
-    daemon = lifecycle.find(place)
+    daemon = daemon_process.find(place)
     assert daemon
     assert daemon.pid != before
     assert boot_id(place, shown["id"]) == boots, "the machine outlived its daemon"

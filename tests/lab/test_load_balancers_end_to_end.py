@@ -27,7 +27,7 @@ from hcloud.networks.domain import NetworkSubnet
 from hcloud.server_types.domain import ServerType
 from hcloud.servers.client import BoundServer
 
-from appliance.lab import lifecycle
+from appliance.lab import daemon_process, lifecycle
 from appliance.lab.place import Place
 from appliance.lab.shell import run
 from tests.lab.serving import until
@@ -198,7 +198,7 @@ def test_a_killed_server_is_taken_out_traffic_goes_on_and_it_is_taken_back(
 
 
 def test_it_outlives_the_daemon(place: Place, well: BoundLoadBalancer) -> None:
-    daemon, before = lifecycle.find(place), _processes(place, well)
+    daemon, before = daemon_process.find(place), _processes(place, well)
     assert daemon
     os.kill(daemon.pid, signal.SIGKILL)
     assert {_ask(well) for _ in range(6)} == {"web-1", "web-2"}
