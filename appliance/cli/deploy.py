@@ -49,6 +49,8 @@ def plan_text(plan: Plan) -> str:
         return "Nothing to change."
     rows = [(title(change), _why(change, plan)) for change in plan.changes]
     monthly, hourly = sum(c.monthly for c in plan.changes), sum(c.hourly for c in plan.changes)
+    if not monthly:
+        return "\n".join([table(rows), "At no further cost."])
     total = f"Together {monthly:.2f} {plan.currency} a month ({hourly:.4f} an hour), net."
     return "\n".join([table(rows), total])
 

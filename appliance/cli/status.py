@@ -83,9 +83,19 @@ def _further(node: NodeStatus) -> list[Check]:
     return [check for check in node.checks if not check.ok or check.name not in TOLD]
 
 
+def _flaws(node: NodeStatus) -> list[str]:
+    if node.trouble:
+        return [node.trouble.partition("\n")[0]]
+    flaws = [] if node.gateway == "ready" else [f"its gateway is {node.gateway}"]
+    flaws += [f"{check.name}: {check.detail}" for check in node.checks if check.vital and not check.ok]
+    if node.bundle_differs:
+        flaws.append("it has not this desk's config and secrets: `appliance push`")
+    return flaws
+
+
 def _headline(node: NodeStatus) -> str:
     if not node.well:
-        return "not well"
+        return f"not well: {'; '.join(_flaws(node))}"
     amiss = [check.name for check in node.checks if not check.ok]
     return f"well, but for {', '.join(amiss)}" if amiss else "well"
 

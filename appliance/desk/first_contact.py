@@ -14,11 +14,12 @@ from appliance.desk import hostkeys
 from appliance.desk.model import Label, Server
 from appliance.desk.node_account import NODE
 from appliance.desk.progress import Progress
-from appliance.desk.remote import Shell
+from appliance.desk.remote import Shell, Unreachable
 
 BOOT_SECONDS = 180.0  # from "running" to the first SSH answer, on a slow day
 GRACE_SECONDS = 30.0  # sshd may be up before cloud-init has put the keys where it looks
 ANSWER_SECONDS = 20.0  # of a node that should be up
+NEW_SERVER = " If it stays so, `appliance destroy --keep-snapshots` and `appliance deploy` make a new server."
 
 Connect = Callable[[str, Sequence[str]], Shell]  # (address, accepted host keys)
 
@@ -40,7 +41,11 @@ def meet(server: Server, cloud: Labeller, connect: Connect, progress: Progress) 
     address = address_of(server)
     with connect(address, hostkeys.accepted(server.labels)) as shell:
         with progress.step(f"Wait for SSH on {address}"):
-            shell.wait(BOOT_SECONDS, GRACE_SECONDS)
+            try:
+                shell.wait(BOOT_SECONDS, GRACE_SECONDS)
+            except Unreachable as trouble:
+                trouble.fix += NEW_SERVER
+                raise
         with progress.step("Replace the first SSH host key"):
             lasting = _made(shell.check([NODE, "host-key", "make"]))
             if server.labels.get(Label.HOST_KEY) != lasting:

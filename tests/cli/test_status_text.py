@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,19 @@ def rows(of: NodeStatus) -> list[str]:
 
 def test_it_says_how_long_a_node_is_up() -> None:
     assert "up for 1d 02h" in rows(NODE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trouble": "it does not answer\n  why: timed out"}, "not well: it does not answer"),
+        ({"gateway": "failed"}, "not well: its gateway is failed"),
+        ({"bundle": "a", "bundle_wanted": "b"}, "push`"),
+        ({"checks": (Check(name="disk", ok=False, detail="97 % used"),)}, "not well: disk: 97 % used"),
+    ],
+)
+def test_the_first_line_says_why_a_node_is_not_well(changes: dict[str, Any], said: str) -> None:
+    assert said in rows(replace(NODE, **changes))[0]
 
 
 @pytest.mark.parametrize("well", [True, False])
