@@ -4,7 +4,7 @@
     sudo .venv/bin/python -m tests.bench help build-unchanged --runs 9
 
 Each figure is the wall time of a whole process, as an operator would meet it. The lab used is
-number 29, apart from the operator's own; package caches are shared with it unless `cold` is asked.
+number 20, apart from the operator's own; package caches are shared with it unless `cold` is asked.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def measure_cold(bench: Bench, runs: int) -> None:
     warm = bench.environment
     for _ in range(runs):
         with tempfile.TemporaryDirectory(prefix="appliance-cold-", dir="/var/tmp") as root:
-            bench.environment = warm | {"APPLIANCE_LAB_DIR": root, "APPLIANCE_LAB_INSTANCE": "28"}
+            bench.environment = warm | {"APPLIANCE_LAB_DIR": root, "APPLIANCE_LAB_INSTANCE": "21"}
             try:
                 bench.timed("lab up, nothing cached", "lab", "up")
                 bench.timed("build, nothing cached", "build", "--force")
@@ -198,7 +198,7 @@ def main() -> None:
     chosen = parser.parse_args()
     figures = chosen.figures or [name for name in MEASURES if name != "cold"]
     folder = Path(tempfile.mkdtemp(prefix="appliance-bench-"))
-    environment = os.environ | {"APPLIANCE_LAB_INSTANCE": "29"}
+    environment = os.environ | {"APPLIANCE_LAB_INSTANCE": "20"}
     bench = Bench(folder, environment)
     try:
         if figures != ["help"]:
