@@ -75,7 +75,7 @@ def packages() -> list[str]:
 
 def _bootstrap(final: Path) -> None:
     new = final.with_suffix(".new")
-    remove(new)
+    _clear(new)
     new.parent.mkdir(parents=True, exist_ok=True)
     files = RECIPE / "files"
     copies = [
@@ -86,6 +86,8 @@ def _bootstrap(final: Path) -> None:
     setup = f"--customize-hook=install -m 755 '{RECIPE / 'setup.sh'}' \"$1/setup.sh\""
     run(
         [
+            "unshare",  # what it mounts goes with it, when it is killed too
+            "--mount",
             "mmdebstrap",
             "--mode=root",
             "--variant=minbase",
@@ -112,10 +114,8 @@ def _lend(place: Place, base: str) -> str:
     if final.is_dir():
         return name
     new, work, root = (final.with_name(f"{name}.{part}") for part in ("new", "work", "root"))
-    for left in mounts_below(root):
-        unmount(left)
-    for folder in (new, work, root):
-        remove(folder)
+    for folder in (root, work, new):
+        _clear(folder)
         folder.mkdir(parents=True)
     options = f"lowerdir={place.cache / 'base' / base},upperdir={new},workdir={work}"
     run(["mount", "-t", "overlay", "overlay", "-o", options, str(root)])
@@ -131,6 +131,13 @@ def _lend(place: Place, base: str) -> str:
     root.rmdir()
     new.rename(final)
     return name
+
+
+def _clear(folder: Path) -> None:
+    """Of what a process that was killed left there."""
+    for left in mounts_below(folder):
+        unmount(left)
+    remove(folder)
 
 
 def _lent_files(place: Place) -> dict[str, bytes]:

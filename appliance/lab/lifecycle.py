@@ -19,6 +19,7 @@ from appliance.lab.machines import NspawnHardware
 from appliance.lab.place import Place
 from appliance.lab.requirements import missing, not_linux, not_root
 from appliance.lab.shell import claim, locked
+from appliance.lab.state import FILE
 from appliance.lab.trees import remove
 from appliance.lab.wires import Wires
 
@@ -68,6 +69,9 @@ def up(place: Place, say: Say = lambda _: None) -> bool:
             say("the daemon does not answer: starting it anew")
             daemon_process.stop(daemon)
         daemon_process.end_claimed(place)
+        if place.folder.exists() and not (place.folder / FILE).exists():
+            say("removing half a lab")
+            _wipe(place)
         claim(place.folder)
         for folder in (place.folder, place.folder / "log", place.cache):
             folder.mkdir(parents=True, exist_ok=True)
@@ -102,8 +106,6 @@ def down(place: Place, *, purge: bool = False, say: Say = lambda _: None) -> boo
     if lacks := not_linux() or not_root():
         raise lacks
     lock = place.root / f"lab{place.instance}.lock"
-    if not place.root.exists():
-        return False
     with locked(lock):
         found = place.folder.exists()
         if daemon := daemon_process.find(place):
@@ -111,21 +113,31 @@ def down(place: Place, *, purge: bool = False, say: Say = lambda _: None) -> boo
             daemon_process.stop(daemon)
         daemon_process.end_claimed(place)
         say("removing machines and wires")
-        hardware, balancers = assemble(place)
-        try:
-            balancers.wipe()
-            hardware.wipe()
-            remove(place.folder)
-            if purge:
-                _purge(place)
-        except HardwareTrouble as e:
-            raise LabTrouble(
-                "Something of the lab could not be removed", why=str(e), fix="run `appliance lab down` again"
-            ) from e
+        # First of all, so that what is left when this is killed is not taken for a lab.
+        (place.folder / FILE).unlink(missing_ok=True)
+        _wipe(place)
+        if purge:
+            _purge(place)
         lock.unlink(missing_ok=True)
     if not any(place.root.iterdir()):
         place.root.rmdir()
     return found
+
+
+def _wipe(place: Place) -> None:
+    hardware, balancers = assemble(place)
+    try:
+        balancers.wipe()
+        hardware.wipe()
+        remove(place.folder)
+    except HardwareTrouble as e:
+        raise _not_removed(e) from e
+
+
+def _not_removed(why: HardwareTrouble) -> LabTrouble:
+    return LabTrouble(
+        "Something of the lab could not be removed", why=str(why), fix="run `appliance lab down` again"
+    )
 
 
 def _purge(place: Place) -> None:
@@ -136,7 +148,10 @@ def _purge(place: Place) -> None:
             why=f"other labs stand on them: {', '.join(others)}",
             fix="bring those down first",
         )
-    remove(place.cache)
+    try:
+        remove(place.cache)
+    except HardwareTrouble as e:
+        raise _not_removed(e) from e
 
 
 def status(place: Place) -> Status:

@@ -159,10 +159,9 @@ class NspawnHardware:
 
     def wipe(self) -> None:
         """Nothing is left: machines, wires, mounts, disks. Also after half an `up` or half a `wipe`."""
-        with contextlib.suppress(FileNotFoundError):
-            for folder in self.disks.machines.iterdir():
-                self.power_off(int(folder.name))
-                self._clear(int(folder.name))
+        for folder in self.disks.machines.glob("[0-9]*"):
+            self.power_off(int(folder.name))
+            self._clear(int(folder.name))
         cgroups.remove(self.place.prefix)
         self.wires.down()
         self.disks.wipe()

@@ -140,6 +140,18 @@ def test_a_lab_that_was_half_removed_comes_up_again(up: Place) -> None:
     assert lifecycle.status(up).up
 
 
+def test_what_a_killed_down_left_is_not_taken_for_a_lab(up: Place) -> None:
+    api = rest(up)
+    server = new_server(api, "s")
+    (up.folder / f"machines/{server['id']}/root/root/written").write_text("before")
+    kill_daemon(up)
+    (up.folder / "state.json").unlink()  # the first that goes
+    assert lifecycle.up(up)
+    assert lifecycle.status(up).machines == ()
+    assert not answers(server)
+    assert not list(up.folder.glob("machines/*"))
+
+
 def test_a_daemon_whose_folder_was_removed_is_replaced_and_ended(up: Place) -> None:
     for again in (lifecycle.up, lifecycle.down):
         lost = daemon_process.find(up)
