@@ -106,6 +106,8 @@ def _snapshot(node: NodeStatus, newest: int | None) -> str:
 
 
 def _bundle(node: NodeStatus) -> str:
+    if node.trouble:
+        return "unknown"
     held = node.bundle[:12] if node.bundle else "none"
     if node.bundle_wanted is None:
         return held

@@ -162,6 +162,8 @@ def the_node(of: Settings, at: Cloud) -> Server:
     from appliance.desk.model import Label, Role
 
     for server in at.servers({Label.ROLE: Role.NODE}):
+        if server.status != "running":
+            raise NodeTrouble(f"{server.name} is {server.status}", fix="`appliance deploy` brings it up")
         return server
     raise NodeTrouble(f"{of.name} has no node yet", fix="`appliance deploy` makes it")
 

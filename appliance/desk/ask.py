@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import tempfile
 import time
@@ -120,11 +121,13 @@ def _refused(workload: str, response: requests.Response) -> NodeTrouble:
     try:
         why = str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        why = response.text[:300]
+        # The edge's own pages are HTML.
+        why = " ".join(re.sub(r"<[^>]*>", " ", response.text[:300]).split())
     fixes = {
         401: "The gateway token at the desk is not the node's: `appliance push`.",
         403: "The gateway token at the desk is not the node's: `appliance push`.",
         404: "The node does not know this workload yet: `appliance push`.",
+        503: "The gateway is not ready, or its provider is not: `appliance status` tells which.",
         429: "Too many requests or failed tokens from your address: wait five minutes.",
     }
     fix = fixes.get(response.status_code, "`appliance status` tells how its provider is doing.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -15,14 +14,12 @@ from appliance.desk.ask import Answer
 from appliance.desk.cloud import Cloud
 from appliance.desk.first_contact import ANSWER_SECONDS, Connect, address_of, meet
 from appliance.desk.model import Change, Label, Observed, Plan, Role, Server, ServerWanted
-from appliance.desk.node_account import read_report
+from appliance.desk.node_account import await_gateway, read_report
 from appliance.desk.plan import FIRST_NODE, PARTS, Wanted, find, make_plan, newer_snapshot, newest_verified
 from appliance.desk.pricing import read_pricing
 from appliance.desk.progress import Progress, Step
 from appliance.desk.remote import Shell
 from appliance.desk.settings import Workload
-
-GATEWAY_SECONDS = 120
 
 Lock = Callable[[], AbstractContextManager[None]]
 
@@ -74,8 +71,9 @@ class Deployer:
             if plan.empty:
                 self.progress.note("Nothing to change: cloud and node are as appliance.yaml says")
             server = self._apply(plan, observed)
-            if not any(change.kind == "bundle" for change in plan.changes):  # a push has waited itself
-                self._await_gateway(server)
+            with self._shell(server) as shell:
+                shell.wait(ANSWER_SECONDS)
+                await_gateway(shell, self.progress)
             answers = tuple(self._prove(server, w) for w in self.wanted.settings.workloads)
         return DeployResult(plan, not plan.empty, server.name, server.public_ip, answers, self.cloud.calls)
 
@@ -185,21 +183,6 @@ class Deployer:
 
     def _shell(self, node: Server) -> Shell:
         return self.connect(address_of(node), hostkeys.accepted(node.labels))
-
-    def _await_gateway(self, node: Server) -> None:
-        """One that starts right now takes half a minute; asked before, it proves nothing."""
-        with self.progress.step("Wait for the gateway") as step, self._shell(node) as shell:
-            shell.wait(ANSWER_SECONDS)
-            until = time.monotonic() + GATEWAY_SECONDS
-            while (state := read_report(shell).gateway) != "ready":
-                if time.monotonic() > until:
-                    raise NodeTrouble(
-                        f"The gateway of {node.name} did not become ready within {GATEWAY_SECONDS} s.",
-                        why=f"it is {state}",
-                        fix="`appliance status` tells more; on the node: journalctl -u openclaw",
-                    )
-                step.update(state)
-                time.sleep(1)
 
     def _prove(self, node: Server, workload: Workload) -> Answer:
         with self.progress.step(f"Ask workload {workload.name} through port 443") as step:

@@ -213,7 +213,8 @@ def refuse_unsafe(wanted: Wanted, found: Found) -> None:
         raise ConfigTrouble(
             "A deploy cannot change this without loss, so nothing was changed",
             why="; ".join(asked),
-            fix="put the old values back in appliance.yaml, or: appliance destroy, then appliance deploy",
+            fix="put the old values back in appliance.yaml, or: `appliance destroy --keep-snapshots`, "
+            "then `appliance deploy`",
         )
 
 

@@ -13,7 +13,7 @@ from appliance.contract.node_report import NodeReport
 from appliance.contract.trouble import NodeTrouble
 from appliance.desk import bundle, pki
 from appliance.desk.bundle import Bundle, Material
-from appliance.desk.node_account import NODE, read_report
+from appliance.desk.node_account import NODE, await_gateway, read_report
 from appliance.desk.pki import Authority
 from appliance.desk.progress import Progress, Step
 from appliance.desk.remote import Shell
@@ -95,7 +95,7 @@ def push(
         with progress.step("Push the bundle") as step:
             step.skip(f"the node has {_short(lacks.bundle.digest)} in force")
         if report.gateway != "ready":
-            progress.warn(f"The gateway is {report.gateway}, though its bundle is the right one.")
+            await_gateway(shell, progress)  # a desk that was killed may have started it
     return PushResult(
         node=report.node,
         bundle=lacks.bundle.digest,

@@ -210,7 +210,9 @@ class Shell:
 
     def _explain(self, said: str) -> NodeTrouble:
         """What ssh said, in the operator's words."""
-        why = said.strip()[-600:] or "ssh ended with 255 and said nothing"
+        # Before the last line come warnings, of which ssh draws some in a frame of @.
+        lines = [line for line in said.strip().splitlines() if not line.startswith("@")]
+        why = "\n".join(lines)[-600:] or "ssh ended with 255 and said nothing"
         for pattern, kind, what, fix in _KNOWN:
             if re.search(pattern, said, re.IGNORECASE):
                 return kind(what.format(host=self.host), why=why, fix=fix)

@@ -46,7 +46,8 @@ class NodeStatus:
 
     @property
     def bundle_differs(self) -> bool:
-        return self.bundle_wanted is not None and self.bundle != self.bundle_wanted
+        """Of a node that could not be asked nothing is known."""
+        return self.trouble is None and self.bundle_wanted not in (None, self.bundle)
 
     @property
     def well(self) -> bool:

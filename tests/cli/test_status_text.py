@@ -57,3 +57,9 @@ def test_durations_are_read_at_a_glance() -> None:
     seconds = (0.04, 59.94, 60, 3599, 3600, 86_399, 86_400, 4_000_000)
     said = ["0.0s", "59.9s", "1m 00s", "59m 59s", "1h 00m", "23h 59m", "1d 00h", "46d 07h"]
     assert [duration(s) for s in seconds] == said
+
+
+def test_of_a_node_that_is_off_the_bundle_is_unknown_and_not_another() -> None:
+    off = describe(SERVER, None, "a" * 64, "the server is off")
+    assert not off.bundle_differs
+    assert "bundle unknown" in rows(off)

@@ -37,7 +37,7 @@ def report(folder: Path) -> None:
         snapshot_inputs="abc",
         bundle=current.read_text() if current.exists() else None,
         openclaw="2026.9.6",
-        gateway="ready" if current.exists() else "inactive",
+        gateway=gateway(folder),
         router="absent",
         health=None,
         certificate=certificate,
@@ -46,6 +46,15 @@ def report(folder: Path) -> None:
         uptime_seconds=30.0,
         last_backup=None,
     )
+
+
+def gateway(folder: Path) -> str:
+    """What a test has written into `gateway`, one word a report; then ready, once there is a bundle."""
+    words = folder / "gateway"
+    if words.exists() and (left := words.read_text().split()):
+        words.write_text(" ".join(left[1:]))
+        return left[0]
+    return "ready" if (folder / "current").exists() else "inactive"
 
 
 def csr(folder: Path) -> None:

@@ -102,6 +102,18 @@ def test_a_gateway_that_is_still_starting_is_waited_for_before_it_is_asked(desk:
     assert desk.delivery.proved == [*asked_while_starting, "code", "batch"]
 
 
+def test_a_gateway_of_a_server_that_was_switched_on_is_waited_for_though_its_bundle_is_right(
+    desk: Desk,
+) -> None:
+    cloud = cloud_at(desk.api)
+    desk.deploy()
+    cloud.power_off(cloud.observe().servers[0].id)
+    desk.node.starting = ["active"]
+    desk.delivery.deliver = lambda shell, server: None  # type: ignore[method-assign]
+    desk.deploy()
+    assert desk.node.starting == []
+
+
 def test_the_first_host_key_gives_way_to_one_that_the_node_made(desk: Desk) -> None:
     address = desk.deploy().address
     (server,) = cloud_at(desk.api).observe().servers

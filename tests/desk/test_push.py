@@ -89,6 +89,17 @@ def test_a_second_push_does_nothing_and_says_so(node: Node) -> None:
     assert [step.skipped is not None for step in node.said.steps] == [False, True, True]
 
 
+def test_a_bundle_that_a_dead_desk_put_in_force_is_seen_to_come_up(node: Node) -> None:
+    node.push()
+    (node.folder / "gateway").write_text("active active")
+    assert not node.push().changed
+    assert (node.folder / "gateway").read_text() == ""
+    (node.folder / "gateway").write_text("active failed")
+    with pytest.raises(NodeTrouble, match="not become ready") as caught:
+        node.push()
+    assert caught.value.why == "it is failed"
+
+
 def test_a_changed_secret_alone_is_pushed_and_the_certificate_kept(node: Node) -> None:
     node.push()
     rotated = replace(MATERIAL, secrets={**MATERIAL.secrets, "provider-alpha": "rotated-value"})
