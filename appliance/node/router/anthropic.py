@@ -40,7 +40,13 @@ def to_request(body: Mapping[str, Any], model: str, max_tokens: int) -> dict[str
     """The body of POST /messages. Failed: messages cannot carry it."""
     try:
         return _request(body, model, max_tokens)
-    except (AttributeError, KeyError, TypeError, ValueError):  # not what chat completions look like
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        Failed,
+    ):  # no chat completion, or not in messages
         raise Failed(Cause.NOT_CARRIED) from None
 
 

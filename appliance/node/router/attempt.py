@@ -132,7 +132,12 @@ class Attempt:
 
     async def _step(self, upstream: Upstream) -> list[bytes]:
         """What the next bytes bring. With content before a fault the content comes first."""
-        data = await upstream.read()
+        try:
+            data = await upstream.read()
+        except Failed:
+            if not self._check.finished:
+                raise
+            return [self._check.end()]
         events = self._parser.feed(data) if data else self._parser.close()
         made: list[bytes] = []
         try:

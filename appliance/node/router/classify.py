@@ -146,7 +146,7 @@ def _cause(status: int, words: str, envelope: bool) -> Cause:
         return Cause.ACCOUNT
     if status in (401, 403):
         return Cause.ACCOUNT if "insufficient_quota" in words else Cause.ACCESS_REFUSED
-    if 300 <= status < 500 and status not in (408, 409, 425, 429):
+    if status < 500 and status not in (408, 409, 425, 429):
         return Cause.MODEL_UNKNOWN if status == 404 else Cause.MALFORMED
     return Cause.RATE_LIMITED if status == 429 else Cause.SERVER_ERROR
 

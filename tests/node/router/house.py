@@ -43,6 +43,10 @@ class Vendor:
     def heal(self) -> None:
         requests.delete(f"{self.url}/_lab/fault", timeout=10).raise_for_status()
 
+    def count(self) -> int:
+        """Requests ever; `calls` keeps only the last of them."""
+        return int(requests.get(f"{self.url}/_lab/requests", timeout=10).json()["count"])
+
     def calls(self) -> list[dict[str, Any]]:
         last: list[dict[str, Any]] = requests.get(f"{self.url}/_lab/requests", timeout=10).json()["last"]
         return last
