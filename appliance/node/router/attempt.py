@@ -62,6 +62,11 @@ class Attempt:
         self._broken: Failed | None = None  # met behind content of the same bytes
 
     @property
+    def spent(self) -> bool:
+        """Nothing is left to be read."""
+        return self._whole
+
+    @property
     def done(self) -> bool:
         """The answer is whole."""
         return self._whole or self._check.done

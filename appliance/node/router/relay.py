@@ -239,11 +239,12 @@ class Relay:
             settled = await self._give_stream(winner, run, headers)
             return None
         finally:
-            if settled:
+            if settled and not run.attempt.spent:
                 _in_background(run.attempt.settle(SETTLE))
             else:
-                winner.breaker.let_go(run.permit)
                 run.attempt.close()
+            if not settled:
+                winner.breaker.let_go(run.permit)
 
     async def _give_stream(self, winner: Candidate, run: _Run, headers: dict[str, str]) -> bool:
         """Whether the answer became whole."""
