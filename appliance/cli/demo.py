@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,11 +146,12 @@ def _first_workload(result: DeployResult) -> str:
 
 
 def curl(folder: Path, result: DeployResult) -> str:
+    """For a shell; `printf` is its own, so that the token stands in no process's arguments."""
     secrets = folder.absolute() / "secrets"
+    token, ca = shlex.quote(str(secrets / "gateway-token")), shlex.quote(str(secrets / "ca.crt"))
     body = f'{{"model": "openclaw", "messages": [{{"role": "user", "content": "{QUESTION}"}}]}}'
     return (
-        f"curl --noproxy '*' --cacert {secrets}/ca.crt \\\n"
-        f'  -H "Authorization: Bearer $(cat {secrets}/gateway-token)" \\\n'
+        f"printf 'Authorization: Bearer %s' \"$(cat {token})\" | curl --noproxy '*' --cacert {ca} -H @- \\\n"
         "  -H 'Content-Type: application/json' \\\n"
         f"  -d '{body}' \\\n"
         f"  https://{result.address}/{_first_workload(result)}/v1/chat/completions"

@@ -60,8 +60,12 @@ def _why(change: Change, plan: Plan) -> str:
     return change.why + cost
 
 
+def _count(changes: int) -> str:
+    return "1 change" if changes == 1 else f"{changes} changes"
+
+
 def text(result: DeployResult) -> str:
-    did = "as it was, nothing changed" if not result.applied else f"{len(result.plan.changes)} changes"
+    did = "as it was, nothing changed" if not result.applied else _count(len(result.plan.changes))
     rows = [
         (answer.workload, duration(answer.seconds), " ".join(answer.text.split())[:80])
         for answer in result.answers
