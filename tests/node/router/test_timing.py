@@ -7,7 +7,7 @@ import json
 import pytest
 
 from appliance.contract.router_policy import Api, Deadlines, Mode
-from tests.node.router.test_whole_or_error import anthropic_stream, chunk, heard, openai_stream, whole_text
+from tests.node.router.said import anthropic_stream, chunk, heard, openai_stream, whole_text
 from tests.node.router.virtual import LIMITS, Script, Seen, asked, run
 
 PING = b": ping\n\n"
