@@ -143,10 +143,9 @@ class Attempt:
             if not self._check.finished:
                 raise
             return [self._check.end()]
-        events = self._parser.feed(data) if data else self._parser.close()
         made: list[bytes] = []
         try:
-            for event in events:
+            for event in self._parser.feed(data) if data else self._parser.close():
                 for item in self._reader.events(event):
                     chunk = self._check.take(item)
                     made.append(chunk.data)

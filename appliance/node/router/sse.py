@@ -6,11 +6,13 @@ lines that begin with a colon are comments.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from appliance.node.router.classify import Cause, Failed
 
 EVENT_BYTES = 16 * 1024 * 1024  # an event larger than this is no answer
+_UNREAD = (b"", b"id", b"retry")  # the first: a comment
 BOM = b"\xef\xbb\xbf"
 
 
@@ -28,27 +30,30 @@ class SseParser:
         self._name = ""
         self._data: list[bytes] = []
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that end in `data`. Failed: one is too large."""
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """The events that end in `data`, one by one: what stands before a fault is given out before it.
+
+        Failed: one is too large, or a line is no field.
+        """
         data = self._newlines(data)
         if b"\n" not in data:
             self._keep(data)
-            return []
+            return
         first, *lines, rest = data.split(b"\n")
-        events = [
-            event
-            for line in (b"".join([*self._line, first]), *lines)
-            if (event := self._take(line)) is not None
-        ]
-        self._line, self._size = [], sum(map(len, self._data))
+        lines.insert(0, b"".join([*self._line, first]))
+        self._line = []
+        for line in lines:
+            if event := self._take(line):
+                yield event
+        self._size = sum(map(len, self._data))
         self._keep(rest)
-        return events
 
-    def close(self) -> list[Event]:
+    def close(self) -> Iterator[Event]:
         """The event that the stream's end leaves without its empty line."""
         line, self._line = b"".join(self._line), []
-        found = [self._take(line) if line else None, self._take(b"")]
-        return [event for event in found if event is not None]
+        for last in (line, b""):
+            if event := self._take(last):
+                yield event
 
     def _newlines(self, data: bytes) -> bytes:
         if not data:
@@ -82,4 +87,6 @@ class SseParser:
             self._data.append(value)
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
+        elif field not in _UNREAD:  # browsers pass over it; here it may be a damaged piece of the answer
+            raise Failed(Cause.MALFORMED)
         return None

@@ -29,25 +29,31 @@ def test_events_are_the_same_at_any_split_and_any_line_end(
     end = data.draw(st.sampled_from(["\n", "\r\n", "\r"]))
     wire = "".join(line + end for line in lines).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=10)))
-    parser, events = SseParser(), []
+    parser = SseParser()
+    events: list[Event] = []
     for begin, stop in zip([0, *cuts], [*cuts, len(wire)], strict=True):
         events += parser.feed(wire[begin:stop])
     assert [event.data.decode() for event in events] == ["\n".join(one) for one in datas]
-    assert parser.close() == []
+    assert list(parser.close()) == []
 
 
 def test_names_marks_and_an_end_without_its_empty_line() -> None:
     parser = SseParser()
-    assert parser.feed(b"\xef\xbb\xbfevent: ping\ndata:1\n\n") == [Event("ping", b"1")]
-    assert parser.feed(b"data: 2") == []
-    assert parser.close() == [Event("", b"2")]
+    assert list(parser.feed(b"\xef\xbb\xbfevent: ping\ndata:1\n\n")) == [Event("ping", b"1")]
+    assert list(parser.feed(b"data: 2")) == []
+    assert list(parser.close()) == [Event("", b"2")]
+
+
+def test_a_line_that_is_no_field_is_no_answer() -> None:
+    with pytest.raises(Failed):
+        list(SseParser().feed(b"<html>data: {}\n"))
 
 
 def test_an_event_without_end_is_no_answer() -> None:
     parser = SseParser()
-    parser.feed(b"x" * (EVENT_BYTES // 2))
+    list(parser.feed(b"x" * (EVENT_BYTES // 2)))
     with pytest.raises(Failed):
-        parser.feed(b"x" * EVENT_BYTES)
+        list(parser.feed(b"x" * EVENT_BYTES))
 
 
 def chunk(delta: Any, finish: Any = None, index: int = 0) -> bytes:
