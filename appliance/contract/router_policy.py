@@ -35,7 +35,7 @@ class Policy(BaseModel):
 
 class Provider(Policy):
     api: Api
-    base_url: str = Field(pattern=r"^https?://[^\s?#]+$")  # up to and with the version
+    base_url: str = Field(pattern=r"^https?://[^\s?#@]+$")  # up to and with the version
     credential: str
 
     @field_validator("base_url")

@@ -148,7 +148,8 @@ class Attempt:
             for event in self._parser.feed(data) if data else self._parser.close():
                 for item in self._reader.events(event):
                     chunk = self._check.take(item)
-                    made.append(chunk.data)
+                    if chunk.data:
+                        made.append(chunk.data)
                     if chunk.content:
                         self._content_at = _now()
                     if self._check.done:

@@ -87,12 +87,17 @@ class StreamCheck:
         if data.strip() == b"[DONE]":
             return Chunk(self.end(), False)
         value = read_object(data)
-        choices = value.get("choices")
+        if "choices" not in value:
+            # No part of the answer, though some vendors send their usage so. A client may not expect it.
+            if "usage" not in value:
+                return Chunk(b"", False)
+            data = json.dumps({**value, "choices": []}).encode()
+        choices = value.get("choices", [])
         if not isinstance(choices, list):
             raise Failed(Cause.MALFORMED)
         shown = [self._choice(choice) for choice in choices]
         self.content = self.content or any(shown)
-        line = json.dumps(value).encode() if b"\n" in data else data
+        line = b" ".join(data.split(b"\n"))  # one event may have come in several lines
         return Chunk(b"data: " + line + b"\n\n", any(shown))
 
     def end(self) -> bytes:

@@ -25,7 +25,7 @@ MESSAGES: Any = [{"role": "system", "content": "be brief"}, {"role": "user", "co
 HEARD = "heard: which way is up"
 HEDGE = 0.3  # seconds
 QUICK: dict[str, float] = {
-    "connect": 1, "hedge": HEDGE, "whole_hedge": HEDGE, "between": 0.5, "closing": 0.3, "start": 4,
+    "connect": 1, "hedge": HEDGE, "whole_hedge": HEDGE, "between": 0.5, "closing": 0.3, "start": 2.5,
     "total": 6, "comment": 0.2,
 }  # fmt: skip
 

@@ -92,6 +92,15 @@ def test_finish_reason_counts_and_done_needs_it() -> None:
         cut.end()
 
 
+def test_what_has_no_choices_is_left_out_but_usage() -> None:
+    assert StreamCheck().take(b'{"type": "keep-alive"}').data == b""
+    assert json.loads(StreamCheck().take(b'{"usage": {}}').data[6:]) == {"usage": {}, "choices": []}
+
+
+def test_an_event_in_several_lines_becomes_one() -> None:
+    assert StreamCheck().take(b'{"choices":\n[]}').data == b'data: {"choices": []}\n\n'
+
+
 def test_every_choice_must_finish() -> None:
     check = StreamCheck()
     check.take(chunk({"content": "a"}, index=0))

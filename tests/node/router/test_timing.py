@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
 from appliance.contract.router_policy import Api, Deadlines, Mode
 from tests.node.router.said import anthropic_stream, chunk, heard, openai_stream, whole_text
-from tests.node.router.virtual import LIMITS, Script, Seen, asked, run
+from tests.node.router.virtual import LIMITS, Listener, Script, Seen, asked, run
 
 PING = b": ping\n\n"
 STREAMS = {Api.OPENAI: openai_stream, Api.ANTHROPIC: anthropic_stream}
@@ -120,6 +121,19 @@ def test_the_total_deadline_ends_what_flows(mode: Mode) -> None:
     assert not done
     assert errors
     assert bool(text) is (mode is Mode.PASS)
+
+
+class Deaf(Listener):
+    async def write(self, data: bytes) -> None:
+        await asyncio.sleep(1e6)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_client_that_reads_no_more_is_left_in_the_end(mode: Mode) -> None:
+    alpha = healthy("alpha")
+    with pytest.raises(TimeoutError):
+        run(asked({"alpha": alpha}, mode=mode, client=Deaf()))
+    assert alpha.open_now == 0
 
 
 def test_comments_keep_a_held_answer_alive() -> None:

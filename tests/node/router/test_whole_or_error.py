@@ -30,6 +30,8 @@ NOISE = [
     event({"choices": []}),
     event({"type": "error", "error": {"type": "api_error"}}),
     b"event: error\ndata: {}\n\n",
+    event({"type": "ping"}),
+    event({"usage": {}}),
     b"id: 7\nretry: 3\n",
     b'data: {"choices": [{"delta": 3}]}\n\n',
 ]

@@ -144,6 +144,7 @@ async def asked(
     apis: Mapping[str, Api] | None = None,
     limits: Deadlines = LIMITS,
     usage: bool = False,
+    client: Listener | None = None,
 ) -> Seen:
     """One request to these providers, in their order; ends when all that was begun is over."""
     loop = asyncio.get_running_loop()
@@ -159,7 +160,7 @@ async def asked(
         mode=mode,
         deadlines=limits,
     )
-    client = Listener()
+    client = client or Listener()
     relay = Relay(Ask("w", body, 1), workload, tried, Stage(scripts), client)
     begun = loop.time()
     reply = await relay.answer()
