@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from appliance.contract.node_report import NodeReport
@@ -12,13 +13,13 @@ from appliance.contract.trouble import NodeTrouble
 from appliance.desk import hostkeys
 from appliance.desk.ask import Answer
 from appliance.desk.cloud import Cloud
-from appliance.desk.first_contact import ANSWER_SECONDS, Connect, address_of, meet
-from appliance.desk.model import Change, Label, Observed, Plan, Role, Server, ServerWanted
+from appliance.desk.first_contact import ANSWER_SECONDS, Connect, address_of, meet, overdue
+from appliance.desk.model import Change, Label, Observed, Plan, Role, Server, ServerWanted, Verb
 from appliance.desk.node_account import await_gateway, read_report
 from appliance.desk.plan import FIRST_NODE, PARTS, Wanted, find, make_plan, newer_snapshot, newest_verified
 from appliance.desk.pricing import read_pricing
 from appliance.desk.progress import Progress, Step
-from appliance.desk.remote import Shell
+from appliance.desk.remote import Shell, Unreachable
 from appliance.desk.settings import Workload
 
 Lock = Callable[[], AbstractContextManager[None]]
@@ -54,23 +55,24 @@ class Deployer:
     connect: Connect
     delivery: Delivery
     progress: Progress
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def plan(self) -> DeployResult:
         """What a deploy would do. Changes nothing and takes no lock."""
-        observed = self._observe()
+        observed, lost = self._without_lost(self._observe())
         node = find(self.wanted, observed).node
-        plan = self._plan(observed)
+        plan = self._plan(observed, lost)
         address = node.public_ip if node is not None else None
         return DeployResult(plan, False, self.wanted.node_name, address, (), self.cloud.calls)
 
     def deploy(self, lock: Lock) -> DeployResult:
         """Plan, apply, and prove it by one answer a workload."""
         with lock():
-            observed = self._observe()
-            plan = self._plan(observed)
+            observed, lost = self._without_lost(self._observe())
+            plan = self._plan(observed, lost)
             if plan.empty:
                 self.progress.note("Nothing to change: cloud and node are as appliance.yaml says")
-            server = self._apply(plan, observed)
+            server = self._apply(plan, observed, lost)
             with self._shell(server) as shell:
                 shell.wait(ANSWER_SECONDS)
                 await_gateway(shell, self.progress)
@@ -88,7 +90,23 @@ class Deployer:
             others = tuple(s for s in observed.servers if s.id != node.id)
             return replace(observed, servers=others if settled is None else (*others, settled))
 
-    def _plan(self, observed: Observed) -> Plan:
+    def _without_lost(self, observed: Observed) -> tuple[Observed, Server | None]:
+        """Without a node that had its time to boot and never answered, so holds nothing; and that node."""
+        node = find(self.wanted, observed).node
+        if node is None or node.status != "running" or not overdue(node, self.now()):
+            return observed, None
+        with self.progress.step("Knock at the server that never answered") as step:
+            try:
+                with self._shell(node) as shell:
+                    shell.wait(ANSWER_SECONDS)
+                    return observed, None
+            except Unreachable as trouble:
+                if type(trouble) is not Unreachable:  # something answers there: not for us to delete
+                    return observed, None
+                step.update("still silent: it is to be replaced")
+        return replace(observed, servers=tuple(s for s in observed.servers if s.id != node.id)), node
+
+    def _plan(self, observed: Observed, lost: Server | None) -> Plan:
         node = find(self.wanted, observed).node
         newer = newer_snapshot(node, observed)
         if node is not None and newer is not None:
@@ -97,7 +115,7 @@ class Deployer:
                 "To move to it: `appliance destroy --keep-snapshots`, then `appliance deploy`"
             )
         due = "" if node is None else self._push_due(node)
-        return make_plan(self.wanted, observed, read_pricing(self.cloud.pricing()), due)
+        return make_plan(self.wanted, observed, read_pricing(self.cloud.pricing()), due, lost)
 
     def _push_due(self, node: Server) -> str:
         if Label.HOST_KEY not in node.labels:
@@ -113,7 +131,7 @@ class Deployer:
                 step.skip(trouble.what)
                 return "the node could not say what it has"
 
-    def _apply(self, plan: Plan, observed: Observed) -> Server:
+    def _apply(self, plan: Plan, observed: Observed, lost: Server | None) -> Server:
         found = find(self.wanted, observed)
         ids = {kind: part.id for kind, part in found.parts.items()}
         node = found.node
@@ -121,6 +139,9 @@ class Deployer:
             with self.progress.step(title(change)) as step:
                 if change.kind in PARTS:
                     ids[change.kind] = self._part(change.kind)
+                elif change.verb is Verb.DELETE:
+                    assert lost is not None
+                    self.cloud.delete_server(lost.id)
                 elif change.kind == "server":
                     node = self._start(node, observed, ids, step)
                 else:

@@ -7,6 +7,7 @@ there either is accepted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from appliance.contract.trouble import NodeTrouble
@@ -19,7 +20,7 @@ from appliance.desk.remote import Shell, Unreachable
 BOOT_SECONDS = 180.0  # from "running" to the first SSH answer, on a slow day
 GRACE_SECONDS = 30.0  # sshd may be up before cloud-init has put the keys where it looks
 ANSWER_SECONDS = 20.0  # of a node that should be up
-NEW_SERVER = " If it stays so, `appliance destroy --keep-snapshots` and `appliance deploy` make a new server."
+NEW_SERVER = " If it stays silent, the same command replaces it: nothing was put on it yet."
 
 Connect = Callable[[str, Sequence[str]], Shell]  # (address, accepted host keys)
 
@@ -32,6 +33,12 @@ def address_of(server: Server) -> str:
     if server.public_ip is None:
         raise NodeTrouble(f"{server.name} has no public IPv4", fix="appliance destroy, then appliance deploy")
     return server.public_ip
+
+
+def overdue(server: Server, now: datetime) -> bool:
+    """Never met, so nothing was put on it, though it had all its time to boot."""
+    unmet = Label.FIRST_HOST_KEY in server.labels and Label.HOST_KEY not in server.labels
+    return unmet and (now - server.created).total_seconds() > BOOT_SECONDS
 
 
 def meet(server: Server, cloud: Labeller, connect: Connect, progress: Progress) -> Server:

@@ -126,14 +126,19 @@ def _age(image: Image) -> tuple[datetime, int]:
     return image.created, image.id
 
 
-def make_plan(wanted: Wanted, observed: Observed, pricing: Pricing, push_due: str) -> Plan:
-    """`push_due` says why the node needs its bundle; empty where it has it.
+def make_plan(
+    wanted: Wanted, observed: Observed, pricing: Pricing, push_due: str, lost: Server | None = None
+) -> Plan:
+    """`push_due` says why the node needs its bundle; empty where it has it. `lost` is to be replaced.
 
     Raises ConfigTrouble for changes that a deploy cannot make, UnverifiedTrouble without a snapshot.
     """
     found = find(wanted, observed)
     refuse_unsafe(wanted, found)
     changes = [*_parts(wanted, found, pricing), *_node(wanted, observed, found, pricing)]
+    if lost is not None:
+        why = "it never answered SSH, so nothing is on it"
+        changes.insert(0, Change(Verb.DELETE, "server", lost.name, why))
     if push_due or found.node is None:
         changes.append(Change(Verb.PUSH, "bundle", wanted.node_name, push_due or "config and secrets"))
     return Plan(tuple(changes), pricing.currency)

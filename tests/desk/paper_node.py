@@ -11,7 +11,7 @@ from appliance.contract.node_report import NodeReport
 from appliance.desk import hostkeys
 from appliance.desk.ask import Answer
 from appliance.desk.model import Server
-from appliance.desk.remote import HostKeyMismatch, OnLine, Result, Shell
+from appliance.desk.remote import HostKeyMismatch, OnLine, Result, Shell, Unreachable
 from appliance.desk.settings import Workload
 from tests.lab.paper import PaperHardware
 
@@ -28,6 +28,7 @@ class PaperNode:
     adopted: set[str] = field(default_factory=set)
     bundles: dict[str, str] = field(default_factory=dict)
     unreachable: bool = False
+    dead: set[int] = field(default_factory=set)  # servers whose SSH never answers
     starting: list[str] = field(default_factory=list)  # what the gateway says it is before it is ready
 
     def connect(self, address: str, host_keys: Sequence[str]) -> Shell:
@@ -35,9 +36,14 @@ class PaperNode:
 
     def keys(self, address: str) -> set[str]:
         """The host keys that sshd there shows."""
-        machine = next(m for m in self.hardware.machines.values() if m.spec.public.ipv4 == address and m.on)
+        machine = self.hardware.machines[self.machine(address)]
         first = yaml.safe_load(machine.spec.user_data)["ssh_keys"]["ed25519_public"]
         return {self.lasting[address]} if address in self.adopted else {first}
+
+    def machine(self, address: str) -> int:
+        """The id of the one that is on at this address."""
+        machines = self.hardware.machines.values()
+        return next(m.spec.id for m in machines if m.spec.public.ipv4 == address and m.on)
 
     def do(self, address: str, argv: Sequence[str]) -> str:
         match list(argv):
@@ -80,6 +86,8 @@ class PaperShell(Shell):
         pass
 
     def wait(self, seconds: float, grace: float = 0.0) -> None:
+        if self.node.machine(self.host) in self.node.dead:
+            raise Unreachable(f"{self.host} does not answer")
         if self.node.unreachable or not self.node.keys(self.host) & self.host_keys:
             raise HostKeyMismatch(f"{self.host} does not hold the pinned key")
 

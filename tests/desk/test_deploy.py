@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 
 import pytest
@@ -209,6 +210,35 @@ def test_ssh_that_never_comes_up_is_said_and_the_next_deploy_carries_on(desk: De
     assert not [h for h in cloud_at(desk.api).observe().held if h.labels[Label.ROLE] == Role.LOCK]
     desk.node.unreachable = False
     assert [c.kind for c in desk.deploy().plan.changes] == ["host_key", "bundle"]
+
+
+def test_a_server_that_never_answered_is_replaced_by_the_same_command(desk: Desk) -> None:
+    desk.node.unreachable = True
+    with pytest.raises(NodeTrouble):
+        desk.deploy()
+    (silent,) = cloud_at(desk.api).observe().servers
+
+    def back_to_life() -> datetime:
+        desk.node.dead.add(silent.id)
+        desk.node.unreachable = False
+        return datetime.now(UTC) + timedelta(minutes=10)
+
+    deployer = replace(desk.deployer(), now=back_to_life)
+    result = deployer.deploy(lambda: hold(deployer.cloud, "office", desk.said, False))
+    assert [(c.verb, c.kind) for c in result.plan.changes][:2] == [("delete", "server"), ("create", "server")]
+    (server,) = cloud_at(desk.api).observe().servers
+    assert server.id != silent.id
+    assert server.public_ip == silent.public_ip
+
+
+def test_a_server_whose_ssh_shows_another_key_is_never_replaced(desk: Desk) -> None:
+    desk.node.unreachable = True
+    with pytest.raises(NodeTrouble):
+        desk.deploy()
+    (server,) = cloud_at(desk.api).observe().servers
+    deployer = replace(desk.deployer(), now=lambda: datetime.now(UTC) + timedelta(minutes=10))
+    assert [c.verb for c in deployer.plan().plan.changes if c.kind == "server"] == []
+    assert cloud_at(desk.api).observe().servers == (server,)
 
 
 def test_the_operator_s_key_under_another_s_name_is_used_and_left_alone(desk: Desk) -> None:
