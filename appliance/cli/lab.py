@@ -7,6 +7,7 @@ import shlex
 import click
 
 from appliance.cli import wiring
+from appliance.cli.ask import confirm
 from appliance.cli.globals import Globals
 from appliance.cli.output import finish, table
 from appliance.lab import lifecycle
@@ -37,8 +38,11 @@ def up(said: Globals) -> None:
 @click.option("--purge", is_flag=True, help="Also the caches: base image and packages.")
 @click.pass_obj
 def down(said: Globals, purge: bool) -> None:
-    """Remove the lab: every machine, wire, rule and file of it."""
+    """Remove the lab: every machine, wire, rule and file of it. Asks where it has machines."""
     place = Place.from_environment()
+    if machines := lifecycle.status(place).machines:
+        names = ", ".join(machine.name for machine in machines)
+        confirm(said, f"This deletes what the lab in {place.folder} has: {names}. Go on?")
     with wiring.progress(said).step("Take the lab down") as step:
         found = lifecycle.down(place, purge=purge, say=step.update)
         if not found:

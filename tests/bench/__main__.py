@@ -89,7 +89,7 @@ def measure_help(bench: Bench, runs: int) -> None:
 
 def measure_lab(bench: Bench, runs: int) -> None:
     for _ in range(runs):
-        bench.appliance("lab", "down")
+        bench.appliance("lab", "down", "--yes")
         bench.timed("lab up, base cached", "lab", "up")
 
 
@@ -151,10 +151,10 @@ def measure_deploy(bench: Bench, runs: int) -> None:
 
 def measure_demo(bench: Bench, runs: int) -> None:
     for _ in range(runs):
-        bench.appliance("lab", "down")
+        bench.appliance("lab", "down", "--yes")
         with tempfile.TemporaryDirectory() as folder:
             bench.timed("demo, caches warm", "demo", "--yes", "--dir", folder)
-    bench.appliance("lab", "down")
+    bench.appliance("lab", "down", "--yes")
 
 
 def measure_cold(bench: Bench, runs: int) -> None:
@@ -167,7 +167,7 @@ def measure_cold(bench: Bench, runs: int) -> None:
                 bench.timed("lab up, nothing cached", "lab", "up")
                 bench.timed("build, nothing cached", "build", "--force")
             finally:
-                bench.appliance("lab", "down")
+                bench.appliance("lab", "down", "--yes")
                 bench.environment = warm
 
 
@@ -209,7 +209,7 @@ def main() -> None:
     finally:
         bench.report()
         if figures != ["help"]:
-            bench.appliance("lab", "down")
+            bench.appliance("lab", "down", "--yes")
         shutil.rmtree(folder, ignore_errors=True)
 
 

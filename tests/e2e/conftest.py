@@ -197,11 +197,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A lab that is up, and a fresh appliance.yaml."""
     folder = tmp_path_factory.mktemp("desk")
     desk = Desk(folder, os.environ | {"APPLIANCE_LAB_INSTANCE": LAB_INSTANCE, "NO_COLOR": "1"})
-    desk.does("lab", "down")
+    desk.does("lab", "down", "--yes")
     desk.does("lab", "up")
     desk.does("init", "--target", "lab")
     yield desk
-    desk.does("lab", "down")
+    desk.does("lab", "down", "--yes")
 
 
 @pytest.fixture(scope="session")

@@ -157,5 +157,5 @@ def test_destroy_deletes_all_of_ours_and_nothing_else(node: Node, foreign: dict[
 
 def test_nothing_of_the_lab_is_left_when_it_is_down(node: Node) -> None:
     desk: Desk = node.desk
-    desk.does("lab", "down")
+    desk.does("lab", "down", "--yes")
     assert desk.traces() == []

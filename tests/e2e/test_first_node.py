@@ -83,6 +83,13 @@ def test_status_tells_all_of_it(node: Node) -> None:
     assert {"gateway", "disk", "memory", "clock", "draining"} <= {check["name"] for check in told["checks"]}
 
 
+def test_a_lab_that_has_machines_is_not_taken_down_unasked(node: Node) -> None:
+    refused = node.desk.tries("lab", "down")
+    assert refused.code == 8
+    assert "demo-1" in refused.err
+    assert node.desk.does("lab", "status", "--json").json["up"]
+
+
 def test_only_ssh_and_tls_are_open_to_the_world(node: Node) -> None:
     open_ports = []
     for port in (22, 80, 443, 8790, 18789):
