@@ -70,6 +70,8 @@ class Deployer:
         with lock():
             observed, lost = self._without_lost(self._observe())
             plan = self._plan(observed, lost)
+            if any(change.kind == "server" and change.verb is Verb.CREATE for change in plan.changes):
+                newest_verified(observed, self.wanted.settings.name)  # or refuse, before anything is made
             if plan.empty:
                 self.progress.note("Nothing to change: cloud and node are as appliance.yaml says")
             server = self._apply(plan, observed, lost)

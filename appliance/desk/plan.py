@@ -131,7 +131,7 @@ def make_plan(
 ) -> Plan:
     """`push_due` says why the node needs its bundle; empty where it has it. `lost` is to be replaced.
 
-    Raises ConfigTrouble for changes that a deploy cannot make, UnverifiedTrouble without a snapshot.
+    Raises ConfigTrouble for changes that a deploy cannot make.
     """
     found = find(wanted, observed)
     refuse_unsafe(wanted, found)
@@ -170,14 +170,19 @@ def _parts(wanted: Wanted, found: Found, pricing: Pricing) -> Iterable[Change]:
 def _node(wanted: Wanted, observed: Observed, found: Found, pricing: Pricing) -> Iterable[Change]:
     settings, node = wanted.settings, found.node
     if node is None:
-        image = newest_verified(observed, settings.name)
+        verified = _verified(observed)
+        image = (
+            f"snapshot {max(verified, key=_age).id}"
+            if verified
+            else "the snapshot that `appliance build` is yet to make"
+        )
         cost = server_cost(pricing, settings.server_type, settings.location)
         if cost is None:
             raise ConfigTrouble(
                 f"The cloud has no server type {settings.server_type} in {settings.location}",
                 fix="correct server_type or location in appliance.yaml; appliance check tells what there is",
             )
-        why = f"{settings.server_type} in {settings.location} from snapshot {image.id}"
+        why = f"{settings.server_type} in {settings.location} from {image}"
         yield _create("server", wanted.node_name, why, cost)
         return
     if node.status != "running":

@@ -192,6 +192,7 @@ def test_without_a_verified_snapshot_nothing_is_made(lab_api: LabApi) -> None:
         desk.deploy()
     assert caught.value.fix == "`appliance build` makes one"
     assert not cloud_at(lab_api).observe().held
+    assert "server" in [change.kind for change in desk.deployer().plan().plan.changes]  # a plan it can show
 
 
 def test_an_unsafe_change_is_refused_before_anything_is_touched(desk: Desk) -> None:
