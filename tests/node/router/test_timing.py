@@ -172,6 +172,16 @@ def test_a_fallback_that_takes_the_request_wrong_does_not_end_a_slow_primary(sta
     assert text_of(seen) == whole_text("alpha")
 
 
+@pytest.mark.parametrize(
+    ("shown", "quoted"), [("key-of-alpha", False), ("...-alpha", False), ("tools.0", True)]
+)
+def test_a_vendor_that_shows_the_key_is_not_quoted(shown: str, quoted: bool) -> None:
+    body = json.dumps({"error": {"message": f"{shown} is odd"}}).encode()
+    seen = run(asked({"alpha": Script(400, "application/json", [(0.0, body)])}))
+    assert seen.reply is not None
+    assert (shown in seen.reply.body.decode()) is quoted
+
+
 def test_an_error_body_that_trickles_does_not_hold_up_the_fallback() -> None:
     trickle = Script(500, "application/json", [(0.4, b" ")] * 500)
     seen = run(asked({"alpha": trickle, "beta": healthy("beta")}))
