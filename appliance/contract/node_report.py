@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from appliance.contract.drill import Canaries, Summary
 from appliance.contract.health import HealthPage
 
 
@@ -19,6 +20,18 @@ class Certificate(BaseModel):
     pem: str  # the certificate itself: the desk checks who signed it
 
 
+class Breaker(BaseModel):
+    """Of the router: a provider that is asked last for a while."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    model: str
+    state: str  # closed | open | half-open
+    cause: str | None
+    seconds_left: float
+
+
 class NodeReport(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -27,7 +40,10 @@ class NodeReport(BaseModel):
     bundle: str | None  # digest in force
     openclaw: str | None  # version
     gateway: str  # systemd's ActiveState, or "ready" when /readyz says so
-    router: str  # "absent" until the router is part of the image
+    router: str  # systemd's ActiveState, or "ready" when it answers
+    breakers: list[Breaker] = []
+    canaries: Canaries | None = None
+    last_drill: Summary | None = None
     health: HealthPage | None
     certificate: Certificate | None
     disk_used_percent: float

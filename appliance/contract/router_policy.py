@@ -140,10 +140,21 @@ class BreakerTimes(Policy):
     longest: Seconds = 600
 
 
+class CanaryRule(Policy):
+    """How often each provider and model is asked directly, so that a dead key is found before it is needed.
+
+    Its price: a question of about 20 tokens and an answer of at most `max_tokens`, a provider and model each.
+    """
+
+    every: float = Field(6 * 3600, ge=300, le=7 * 86400)  # seconds
+    max_tokens: int = Field(16, ge=1, le=1024)
+
+
 class RouterPolicy(Policy):
     providers: dict[str, Provider] = Field(min_length=1)
     workloads: dict[str, Workload] = Field(min_length=1)
     breaker: BreakerTimes = BreakerTimes()
+    canary: CanaryRule = CanaryRule()
 
     @model_validator(mode="after")
     def _known_providers(self) -> Self:
