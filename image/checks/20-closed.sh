@@ -33,10 +33,16 @@ done
 
 metadata=http://169.254.169.254/hetzner/v1/metadata/instance-id
 curl -fsS --noproxy '*' --max-time 10 -o /dev/null "$metadata" || bad "root cannot read the metadata service"
-for user in openclaw appliance-health haproxy nobody; do
+for user in openclaw appliance-router appliance-health haproxy nobody; do
     ! runuser -u "$user" -- curl -fsS --noproxy '*' --max-time 3 -o /dev/null "$metadata" 2> /dev/null \
         || bad "$user can read the metadata service"
 done
+# A datagram to nowhere (a documentation address): what the firewall forbids fails at once.
+out() {
+    runuser -u "$1" -- bash -c 'echo > /dev/udp/192.0.2.1/9' 2> /dev/null
+}
+out appliance-router || bad "appliance-router cannot send to the world"
+! out openclaw || bad "openclaw can send to the world"
 [ -z "$(awk -F: '$2 !~ /^[!*]/ {print $1}' /etc/shadow)" ] || bad "an account has a password"
 
 [ "$wrong" -ne 0 ] || echo "closed but for SSH by key"

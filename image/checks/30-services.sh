@@ -9,7 +9,8 @@ bad() {
 }
 
 units=(appliance-first-boot.service appliance-health.service appliance-private-network.service
-    appliance-private-network.timer haproxy.service nftables.service openclaw.service ssh.service)
+    appliance-private-network.timer appliance-router.service haproxy.service nftables.service openclaw.service
+    ssh.service)
 for unit in "${units[@]}"; do
     [ "$(systemctl is-enabled "$unit")" = enabled ] || bad "$unit is not enabled"
 done
@@ -18,7 +19,7 @@ for unit in appliance-health.service nftables.service ssh.service appliance-priv
     [ "$(systemctl is-active "$unit")" = active ] || bad "$unit does not run"
 done
 # Waiting for a bundle, not failing for want of one.
-for unit in openclaw.service haproxy.service; do
+for unit in appliance-router.service openclaw.service haproxy.service; do
     [ "$(systemctl is-active "$unit")" = inactive ] || bad "$unit is $(systemctl is-active "$unit") without a bundle"
 done
 failed=$(systemctl list-units --failed --plain --no-legend | cut -d' ' -f1)
@@ -29,9 +30,10 @@ while read -r unit most; do
     systemd-analyze security --no-pager --threshold="$most" "$unit" > /dev/null \
         || bad "$unit: $(systemd-analyze security --no-pager "$unit" | tail -1)"
 done << END
-openclaw.service 11
+openclaw.service 9
+appliance-router.service 11
 haproxy.service 15
-appliance-health.service 15
+appliance-health.service 12
 END
 
 echo probe | systemd-creds encrypt --with-key=host --name=probe - - 2> /dev/null | systemd-creds decrypt --name=probe - - 2> /dev/null \

@@ -22,6 +22,7 @@ main() {
     done
     status 404 "$edge/first/v1/../../readyz" --path-as-is
     status 200,503 "$edge/healthz"
+    router
     reload
     status 200 "$edge/v1/models" -H "@$folder/authorization"
     ! grep -rqF "$(cut -d' ' -f3 "$folder/authorization")" /etc/appliance /var/log /var/lib/openclaw \
@@ -42,6 +43,23 @@ status() {
         *",$got,"*) ;;
         *) bad "$1 answers $got, not $wanted" ;;
     esac
+}
+
+# The router runs, and only the gateway, the health page and root come to it.
+router() {
+    local user
+    [ "$(systemctl is-active appliance-router.service)" = active ] || bad "the router does not run"
+    status 200 http://127.0.0.1:8791/healthz
+    for user in openclaw appliance-health; do
+        knock "$user" || bad "$user cannot come to the router"
+    done
+    for user in haproxy appliance-router nobody; do
+        ! knock "$user" || bad "$user can come to the router"
+    done
+}
+
+knock() {
+    runuser -u "$1" -- bash -c ': > /dev/tcp/127.0.0.1/8791' 2> /dev/null
 }
 
 # The edge's worker is replaced by a new one.

@@ -4,8 +4,8 @@ set -eu
 
 main() {
     local units=(appliance-first-boot.service appliance-health.service appliance-private-network.service
-        appliance-private-network.timer haproxy.service nftables.service openclaw.service ssh.service
-        systemd-timesyncd.service)
+        appliance-private-network.timer appliance-router.service haproxy.service nftables.service openclaw.service
+        ssh.service systemd-timesyncd.service)
     systemctl daemon-reload
     systemctl enable --quiet "${units[@]}"
     systemd-analyze verify --man=no "${units[@]}"

@@ -21,7 +21,7 @@ main() {
     rm -rf /root/.npmrc /root/.npm /root/.cache /root/.config /etc/pip.conf /etc/npmrc
 
     echo "removing what belongs to one machine"
-    rm -rf /var/lib/openclaw /var/log/openclaw /etc/appliance/current /etc/appliance/tls /etc/appliance/tls-own
+    rm -rf /var/lib/openclaw /var/log/openclaw /var/lib/appliance /etc/appliance/current /etc/appliance/tls /etc/appliance/tls-own
     find /etc/appliance/bundles -mindepth 1 -delete
     rm -f /etc/ssh/ssh_host_* /etc/ssh/appliance_host_* /etc/ssh/sshd_config.d/05-host-key.conf
     rm -rf /root/.ssh /home/*/.ssh
