@@ -1,6 +1,7 @@
 """The router as a service: `python3 -m appliance.node.router --policy FILE --listen 127.0.0.1:8791`.
 
-SIGHUP or POST /reload reads policy and keys anew; SIGTERM ends it when the answers in flight are out.
+SIGHUP, or POST /reload on the admin socket, reads policy and keys anew; SIGTERM ends it when the answers in
+flight are out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from aiohttp import web
@@ -20,8 +22,10 @@ from pydantic import ValidationError
 
 from appliance.contract.router_policy import PORT, RouterPolicy
 from appliance.contract.trouble import NodeTrouble, Trouble
+from appliance.node.router.admin import door, wrong_in
 from appliance.node.router.keys import read_keys
-from appliance.node.router.server import InForce, Router, runner
+from appliance.node.router.server import Router, runner
+from appliance.node.router.switchboard import InForce
 
 KEYS = "provider-keys.json"  # in $CREDENTIALS_DIRECTORY
 DRAIN = 300  # seconds
@@ -35,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         host, port = _address(arguments.listen)
         router = Router(lambda: load(arguments.policy, arguments.keys))
-        asyncio.run(_serve(router, host, port, arguments.drain))
+        asyncio.run(_run(router, (host, port), arguments.admin, arguments.drain))
     except Trouble as trouble:
         log.error("%s", trouble)
         return int(trouble.code)
@@ -49,17 +53,21 @@ def load(policy: Path, keys: Path) -> InForce:
     except OSError as error:
         raise NodeTrouble(f"the router cannot read {policy}", why=error.strerror or "") from None
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise NodeTrouble(f"{policy} is no policy of the router", why="; ".join(wrong)) from None
+        raise NodeTrouble(f"{policy} is no policy of the router", why=wrong_in(error)) from None
     return InForce(read, read_keys(keys))
 
 
-async def _serve(router: Router, host: str, port: int, drain: float) -> None:
+async def _run(router: Router, at: tuple[str, int], admin: Path | None, drain: float) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, router)
+    async with door(router, admin) if admin else nullcontext():
+        await _serve(router, *at, drain, ended)
+
+
+async def _serve(router: Router, host: str, port: int, drain: float, ended: asyncio.Event) -> None:
     service = runner(router, drain)
     await service.setup()
     try:
@@ -97,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--policy", type=Path, required=True, help="contract/router_policy.py as JSON")
     parser.add_argument("--keys", type=Path, default=credentials / KEYS, help="JSON {credential: key}")
     parser.add_argument("--listen", default=f"127.0.0.1:{PORT}", help="an address of loopback, and a port")
+    parser.add_argument("--admin", type=Path, help="the Unix socket for root (contract/router_admin.py)")
     parser.add_argument("--drain", type=float, default=DRAIN, help="seconds that answers in flight have")
     return parser
 

@@ -1,4 +1,4 @@
-"""The router's HTTP side on loopback: chat completions, models, health, reload."""
+"""The router's HTTP side on loopback: chat completions, models, health."""
 
 from __future__ import annotations
 
@@ -6,124 +6,59 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from appliance.contract.router_policy import BODY_BYTES, MODEL_PREFIX, RouterPolicy, Target
-from appliance.contract.trouble import Trouble
+from appliance.contract.router_policy import BODY_BYTES, MODEL_PREFIX
 from appliance.node.router import shaping
 from appliance.node.router.attempt import Opener
-from appliance.node.router.breaker import Breaker, Key
 from appliance.node.router.classify import Failed
 from appliance.node.router.content import parse_object
 from appliance.node.router.dialects import Ask
-from appliance.node.router.keys import Keys
-from appliance.node.router.relay import Candidate, Relay, Story
+from appliance.node.router.relay import Relay, Story
 from appliance.node.router.shaping import Reply
+from appliance.node.router.switchboard import InForce
+from appliance.node.router.switchboards import Switchboards
 from appliance.node.router.upstream import HttpOpener, new_session
 
 log = logging.getLogger("router")
 STREAM_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
 
 
-@dataclass(frozen=True)
-class InForce:
-    """A policy and its keys. A request keeps those that it began with."""
-
-    policy: RouterPolicy
-    keys: Keys
-
-
 class Router:
-    """What outlives a request: policy and keys in force, breakers, counters."""
+    """What outlives a request: switchboards, and how many requests are in flight."""
 
     def __init__(self, load: Callable[[], InForce]) -> None:
         """`load` reads policy and keys anew; raises Trouble."""
-        self._load = load
-        self.now = load()
+        self.boards = Switchboards(load)
         self.in_flight = 0
-        self._breakers: dict[Key, Breaker] = {}
-        self._counts: dict[str, dict[str, int]] = {}
         self._loaded_at = time.time()
-        self._forget_breakers()
 
     def reload(self) -> None:
         """Raises Trouble, and everything stays as it was."""
-        self.now = self._load()
+        self.boards.reload()
         self._loaded_at = time.time()
-        self._forget_breakers()
-        log.info("policy reloaded: workloads %s", ", ".join(self.now.policy.workloads))
-
-    def candidates(self, workload: str, now: float) -> list[Candidate]:
-        """In the order of this request: open breakers last, the one that is over soonest first of them."""
-        made = [self._candidate(target, now) for target in self.now.policy.workloads[workload].targets]
-        return sorted(made, key=lambda c: (c.open is not None, c.breaker.seconds_left(now) if c.open else 0))
-
-    def tell(self, story: Story) -> None:
-        counts = self._counts.setdefault(story.workload, {})
-        ended = "broke" if story.broke else story.provider or f"failed {story.status}"
-        ended = ended if story.status else "client left"
-        counts[ended] = counts.get(ended, 0) + 1
-        if story.passed or story.broke or story.status != 200:
-            who = shaping.told_by(story.provider, story.passed)
-            log.info(
-                "workload=%s provider=%s failover=%r status=%d broke=%s seconds=%.3f",
-                story.workload,
-                who[shaping.PROVIDER],
-                who[shaping.FAILOVER],
-                story.status,
-                story.broke.cause if story.broke else "no",
-                story.seconds,
-            )
+        log.info("policy reloaded: workloads %s", ", ".join(self.boards.users.force.policy.workloads))
 
     def health(self, now: float) -> dict[str, Any]:
-        """degraded: of some workload a provider stands behind an open breaker; failing: all of them do."""
-        workloads = {}
-        for name in self.now.policy.workloads:
-            opened = [candidate.open is not None for candidate in self.candidates(name, now)]
-            workloads[name] = "failing" if all(opened) else "degraded" if any(opened) else "ok"
-        worst = next((w for w in ("failing", "degraded") if w in workloads.values()), "ok")
-        return {
-            "status": worst,
-            "workloads": workloads,
-            "breakers": [self._account(key, breaker, now) for key, breaker in self._breakers.items()],
-            "requests": self._counts,
-            "in_flight": self.in_flight,
-            "loaded_at": round(self._loaded_at, 3),
-        }
+        """Users' alone: a drill's lanes have no part in it."""
+        own = {"in_flight": self.in_flight, "loaded_at": round(self._loaded_at, 3)}
+        return self.boards.users.health(now) | own
 
-    def _candidate(self, target: Target, now: float) -> Candidate:
-        provider = self.now.policy.providers[target.provider]
-        breaker = self._breakers[self._key(target)]
-        closed = breaker.admits(now)
-        key = self.now.keys.get(provider.credential)
-        return Candidate(target, provider, key, breaker, None if closed else breaker.cause)
 
-    def _key(self, target: Target) -> Key:
-        credential = self.now.policy.providers[target.provider].credential
-        return Key(target.provider, self.now.keys.digest(credential), target.model)
-
-    def _forget_breakers(self) -> None:
-        """Those still in the policy stay as they are; a new key begins with a closed one."""
-        targets = [target for w in self.now.policy.workloads.values() for target in w.targets]
-        wanted = {self._key(target) for target in targets}
-        times = self.now.policy.breaker
-        lease = max(workload.deadlines.total for workload in self.now.policy.workloads.values())
-        self._breakers = {key: self._breakers.get(key) or Breaker(times) for key in sorted(wanted)}
-        for breaker in self._breakers.values():
-            breaker.times, breaker.lease = times, min(lease, breaker.lease)
-
-    @staticmethod
-    def _account(key: Key, breaker: Breaker, now: float) -> dict[str, Any]:
-        return {
-            "provider": key.provider,
-            "model": key.model,
-            "state": breaker.state(now),
-            "cause": breaker.cause,
-            "seconds_left": round(breaker.seconds_left(now), 1),
-        }
+def _log(story: Story) -> None:
+    if story.passed or story.broke or story.status != 200:
+        who = shaping.told_by(story.provider, story.passed)
+        log.info(
+            "workload=%s provider=%s failover=%r status=%d broke=%s seconds=%.3f",
+            story.workload,
+            who[shaping.PROVIDER],
+            who[shaping.FAILOVER],
+            story.status,
+            story.broke.cause if story.broke else "no",
+            story.seconds,
+        )
 
 
 class _HttpClient:
@@ -148,13 +83,19 @@ OPENER = web.AppKey("opener", Opener)
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     router = request.app[ROUTER]
-    asked = await _read(request, router.now.policy)
-    if isinstance(asked, Reply):
-        return _response(asked)
+    body = await _read(request)
+    if isinstance(body, Reply):
+        return _response(body)
+    now = asyncio.get_running_loop().time()
+    found = router.boards.find(body["model"], now)
+    if found is None:
+        names = ", ".join(MODEL_PREFIX + name for name in router.boards.users.force.policy.workloads)
+        return _response(shaping.refusal(404, f"The model is unknown. There are {names}."))
+    board, name = found
     client = _HttpClient(request)
-    workload = router.now.policy.workloads[asked.workload]
-    candidates = router.candidates(asked.workload, asyncio.get_running_loop().time())
-    relay = Relay(asked, workload, candidates, request.app[OPENER], client)
+    workload = board.force.policy.workloads[name]
+    asked = Ask(name, body, int(time.time()))
+    relay = Relay(asked, workload, board.candidates(name, now), request.app[OPENER], client)
     router.in_flight += 1
     try:
         reply = await relay.answer()
@@ -164,31 +105,32 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         return client.response or web.Response()
     finally:
         router.in_flight -= 1
-        router.tell(relay.story)
+        board.count(relay.story)
+        _log(relay.story)
     if reply is not None:
         return _response(reply)
     assert client.response is not None
     return client.response
 
 
-async def _read(request: web.Request, policy: RouterPolicy) -> Ask | Reply:
+async def _read(request: web.Request) -> dict[str, Any] | Reply:
+    """A body with a `model` and messages, or why there is none."""
     try:
         body = parse_object(await request.read())
     except web.HTTPRequestEntityTooLarge:
         return shaping.refusal(400, f"The request is larger than {BODY_BYTES // 1024 // 1024} MB.")
     except Failed:
         return shaping.refusal(400, "The request is not a JSON object.")
-    model, messages = body.get("model"), body.get("messages")
-    if not isinstance(model, str) or (workload := policy.workload_of(model)) is None:
-        names = ", ".join(MODEL_PREFIX + name for name in policy.workloads)
-        return shaping.refusal(404, f"The model is unknown. There are {names}.")
+    messages = body.get("messages")
+    if not isinstance(body.get("model"), str):
+        return shaping.refusal(404, "The request names no model.")
     if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
         return shaping.refusal(400, "messages: a list of at least one message is needed.")
-    return Ask(workload, body, int(time.time()))
+    return body
 
 
 async def models(request: web.Request) -> web.Response:
-    names = request.app[ROUTER].now.policy.workloads
+    names = request.app[ROUTER].boards.users.force.policy.workloads
     data = [{"id": name, "object": "model", "created": 0, "owned_by": "router"} for name in names]
     return web.json_response({"object": "list", "data": data})
 
@@ -197,15 +139,6 @@ async def healthz(request: web.Request) -> web.Response:
     """200 as long as the router itself works: that providers fail is told, not answered with a restart."""
     account = request.app[ROUTER].health(asyncio.get_running_loop().time())
     return web.json_response(account, headers={"Cache-Control": "no-store"})
-
-
-async def reload(request: web.Request) -> web.Response:
-    try:
-        request.app[ROUTER].reload()
-    except Trouble as trouble:
-        log.error("not reloaded, the old policy stays: %s", trouble)
-        return web.json_response({"ok": False, "error": str(trouble)}, status=422)
-    return web.json_response({"ok": True})
 
 
 def _response(reply: Reply) -> web.Response:
@@ -226,7 +159,6 @@ def application(router: Router) -> web.Application:
     app.router.add_post("/v1/chat/completions", chat_completions)
     app.router.add_get("/v1/models", models)
     app.router.add_get("/healthz", healthz)
-    app.router.add_post("/reload", reload)
     return app
 
 

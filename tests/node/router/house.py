@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -17,8 +19,11 @@ from aiohttp import web
 
 from appliance.contract.router_policy import RouterPolicy
 from appliance.lab.vendors import vendor_app
+from appliance.node.router.admin import door
 from appliance.node.router.keys import Keys
-from appliance.node.router.server import InForce, Router, runner
+from appliance.node.router.server import Router, runner
+from appliance.node.router.switchboard import InForce
+from appliance.node.router_admin import RouterAdmin
 from tests.lab.serving import serving
 
 MESSAGES: Any = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "which way is up"}]
@@ -85,6 +90,7 @@ class Routed:
     url: str
     router: Router
     force: InForce  # what the next reload reads
+    admin: RouterAdmin = RouterAdmin("/dev/null")  # noqa: RUF009 - frozen
 
     def ask(self, workload: str = "code", stream: bool = True, **more: Any) -> Answer:
         body = {"model": workload, "messages": MESSAGES, "stream": stream, **more}
@@ -99,6 +105,9 @@ class Routed:
         else:
             read_whole(json.loads(raw), answer)
         return answer
+
+    def reload(self) -> None:
+        asyncio.run(self.admin.reload())
 
     def health(self) -> dict[str, Any]:
         told: dict[str, Any] = requests.get(f"{self.url}/healthz", timeout=10).json()
@@ -178,13 +187,17 @@ def two(
 def routed(policy: RouterPolicy, keys: dict[str, str]) -> Iterator[Routed]:
     """The router as __main__ runs it, in a thread of its own."""
     box: list[Routed] = []
+    folder = tempfile.TemporaryDirectory()
+    socket = Path(folder.name) / "admin.sock"
     router = Router(lambda: box[0].force if box else InForce(policy, Keys(keys)))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     service = runner(router, drain=2)
+    doors = AsyncExitStack()
 
     async def start() -> int:
+        await doors.enter_async_context(door(router, socket))
         await service.setup()
         await web.TCPSite(service, "127.0.0.1", 0).start()
         port: int = service.addresses[0][1]
@@ -192,10 +205,14 @@ def routed(policy: RouterPolicy, keys: dict[str, str]) -> Iterator[Routed]:
 
     try:
         port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
-        box.append(Routed(f"http://127.0.0.1:{port}", router, router.now))
+        box.append(
+            Routed(f"http://127.0.0.1:{port}", router, router.boards.users.force, RouterAdmin(str(socket)))
+        )
         yield box[0]
     finally:
         asyncio.run_coroutine_threadsafe(service.cleanup(), loop).result(20)
+        asyncio.run_coroutine_threadsafe(doors.aclose(), loop).result(20)
+        folder.cleanup()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

@@ -23,7 +23,7 @@ EFFECTS = {
     "subprocess",
     "time",
 }
-SOCKETS = {"__main__", "server", "upstream"}
+SOCKETS = {"__main__", "admin", "server", "upstream"}
 
 
 def imports(path: Path) -> set[str]:

@@ -12,7 +12,7 @@ import requests
 
 from appliance.contract.router_policy import RouterPolicy
 from appliance.node.router.keys import Keys
-from appliance.node.router.server import InForce
+from appliance.node.router.switchboard import InForce
 from tests.lab.serving import until
 from tests.node.router.house import Answer, Routed, Vendor, provider, routed, target, two
 
@@ -227,7 +227,7 @@ def test_no_key_is_ever_shown(
             for stream in (True, False):
                 answer = router.ask(stream=stream)
                 shown += answer.raw + json.dumps(answer.headers)
-        shown += json.dumps(router.health()) + repr(router.force) + repr(router.router.__dict__)
+        shown += json.dumps(router.health()) + repr(router.force) + repr(vars(router.router.boards.users))
     shown += caplog.text
     assert "provider=" in caplog.text
     for key in keys.values():
@@ -244,7 +244,7 @@ def test_a_missing_or_wrong_key_falls_back_and_a_new_one_starts_afresh(
         assert router.ask().failover == "alpha=no-key"
         for key, cause in (("wrong", "access-refused"), (alpha.key, "none")):
             router.force = InForce(policy, Keys({"alpha": key, "beta": beta.key}))
-            requests.post(f"{router.url}/reload", timeout=5).raise_for_status()
+            router.reload()
             assert cause in router.ask().failover
 
 
@@ -263,7 +263,7 @@ def test_a_reload_keeps_streams_in_flight_and_breakers(
         "workloads": {"new": {"primary": target("beta"), "fail_closed": True}},
     }
     router.force = InForce(RouterPolicy.model_validate(changed), Keys(keys))
-    requests.post(f"{router.url}/reload", timeout=5).raise_for_status()
+    router.reload()
     assert router.ask("new").is_whole_from("beta")
     assert router.ask("code").status == 404
     for thread in threads:

@@ -16,6 +16,8 @@ import psutil
 import pytest
 import requests
 
+from appliance.contract.trouble import NodeTrouble
+from appliance.node.router_admin import RouterAdmin
 from tests.lab.serving import until
 from tests.node.router.house import Routed, Vendor, target, two
 
@@ -34,10 +36,12 @@ def process(policy: Path, credentials: Path, log: Path) -> Iterator[tuple[Routed
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     words = ["-m", "appliance.node.router", "--policy", str(policy), "--listen", f"127.0.0.1:{port}"]
+    admin = RouterAdmin(str(credentials / "admin.sock"))
+    words += ["--admin", admin.socket]
     environment = os.environ | {"CREDENTIALS_DIRECTORY": str(credentials)}
     with log.open("wb") as out:
         running = subprocess.Popen([sys.executable, *words], env=environment, stdout=out, stderr=out)
-    routed = Routed(f"http://127.0.0.1:{port}", None, None)  # type: ignore[arg-type]
+    routed = Routed(f"http://127.0.0.1:{port}", None, None, admin)  # type: ignore[arg-type]
     try:
         until(lambda: "listening" in log.read_text())
         yield routed, running
@@ -62,7 +66,9 @@ def test_the_service_answers_reloads_by_signal_and_shows_no_key(
         policy.write_text("{")
         running.send_signal(signal.SIGHUP)
         until(lambda: "not reloaded" in log.read_text())
-        assert requests.post(f"{router.url}/reload", timeout=5).status_code == 422
+        with pytest.raises(NodeTrouble, match="refuses /reload") as told:
+            router.reload()
+        assert "no policy" in told.value.why
         assert router.ask("new").is_whole_from("beta"), "the old policy stays"
         keys.write_text(json.dumps({"alpha": ["not", "a", alpha.key]}))
         running.send_signal(signal.SIGHUP)
