@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,7 @@ class LabStart:
     """What a first appliance.yaml says of the lab on this machine."""
 
     sources: tuple[str, ...]  # the desk as the lab's machines see it
-    vendors: tuple[Vendor, Vendor]
+    vendors: tuple[Vendor, Vendor, Vendor]
 
 
 def lab_start() -> LabStart:
@@ -141,8 +141,10 @@ def lab_start() -> LabStart:
         url = f"http://{place.host_ip}:{port}/v1"
         return Vendor(name, "openai", url, f"file:{key}", f"{name}-large")
 
-    first, second = place.vendor_ports[:2]
-    return LabStart((str(PUBLIC),), (vendor(*first), vendor(*second)))
+    alpha, beta = (vendor(*there) for there in place.vendor_ports[:2])
+    # The lab's vendors speak both APIs.
+    messages = replace(alpha, name=f"{alpha.name}-messages", api="anthropic")
+    return LabStart((str(PUBLIC),), (alpha, beta, messages))
 
 
 def connect_as(of: Settings) -> Callable[[str, Sequence[str]], Shell]:

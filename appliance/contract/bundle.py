@@ -24,6 +24,7 @@ GATEWAY_TOKEN = "gateway-token"  # noqa: S105
 TLS_KEY = "tls-key"  # only where the certificate comes from files
 PROVIDER = "provider-"  # + the provider's name: its API key
 TLS_CHAIN = "tls-chain.pem"  # the file that goes with TLS_KEY
+ROUTER_POLICY = "router.json"  # the file that the router reads: a RouterPolicy
 
 BUNDLES = "/etc/appliance/bundles"  # BUNDLES/<digest>/{manifest.json,files/...,credentials/*.cred}
 CURRENT = "/etc/appliance/current"  # symbolic link to the bundle in force, switched at once

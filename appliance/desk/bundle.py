@@ -14,6 +14,7 @@ from appliance.contract import bundle as contract
 from appliance.desk import archive
 from appliance.desk.archive import Entry
 from appliance.desk.pki import Authority
+from appliance.desk.policy import router_json
 from appliance.desk.render import render
 from appliance.desk.settings import Settings
 
@@ -40,7 +41,7 @@ class Bundle:
 
 def wanted(settings: Settings, material: Material) -> Bundle:
     """What this desk would have on the node."""
-    files = render(settings, material.templates)
+    files = {**render(settings, material.templates), contract.ROUTER_POLICY: router_json(settings)}
     if material.chain is not None:
         files[contract.TLS_CHAIN] = material.chain
     return make(settings, files, material.secrets)

@@ -6,15 +6,22 @@ What a template may name is documented in image/templates/README.md.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined, TemplateError
 
+from appliance.contract.router_admin import DRILL_WORKLOADS
+from appliance.contract.router_policy import MODEL_PREFIX, PORT
 from appliance.contract.trouble import Trouble
-from appliance.desk.settings import ModelRef, Settings
+from appliance.desk.settings import Settings, Workload
 
 SUFFIX = ".j2"
+# Seconds. The inner one speaks first: the router of a request that ran out of time, then the gateway of a
+# router that says nothing, and both before the edge's `timeout server`.
+ROUTER_FIRST = 30
+GATEWAY_FIRST = 15
 
 
 def render(settings: Settings, templates: Mapping[str, str]) -> dict[str, bytes]:
@@ -44,29 +51,36 @@ def render(settings: Settings, templates: Mapping[str, str]) -> dict[str, bytes]
 
 def context(settings: Settings) -> dict[str, Any]:
     """What a template may name."""
+    providers = {provider.name: provider for provider in settings.providers}
     return {
         "name": settings.name,
         "workloads": [
             {
                 "name": workload.name,
-                "primary": _model(workload.primary),
-                "fallback": _model(workload.fallback) if workload.fallback else None,
-                "fail_closed": workload.fail_closed,
-                "context_window": workload.context_window,
+                "ref": MODEL_PREFIX + workload.name,
+                "context_window": _window(workload),
                 "max_tokens": workload.max_tokens,
+                "providers": [
+                    {"name": name, "base_url": providers[name].base_url}
+                    for name in dict.fromkeys(model.provider for model in workload.models)
+                ],
             }
             for workload in settings.workloads
         ],
-        "providers": [
+        "lanes": [
             {
-                "name": provider.name,
-                "api": provider.api.value,
-                "base_url": provider.base_url,
-                "timeout_seconds": provider.timeout_seconds,
-                "models": _models_of(provider.name, settings),
+                "name": lane,
+                "ref": MODEL_PREFIX + lane,
+                "context_window": max(map(_window, settings.workloads)),
+                "max_tokens": max(workload.max_tokens for workload in settings.workloads),
             }
-            for provider in settings.providers
+            for lane in DRILL_WORKLOADS
         ],
+        "router": {
+            "base_url": f"http://127.0.0.1:{PORT}/v1",
+            "timeout_seconds": _longest(settings) + ROUTER_FIRST,
+            "agent_timeout_seconds": _longest(settings) + ROUTER_FIRST + GATEWAY_FIRST,
+        },
         "network": {"ip_range": str(settings.network.ip_range), "subnet": str(settings.network.subnet)},
         "ssh": _by_version(settings.access.ssh),
         "api": _by_version(settings.access.api),
@@ -74,21 +88,13 @@ def context(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _model(ref: ModelRef) -> dict[str, str]:
-    return {"provider": ref.provider, "model": ref.model, "ref": str(ref)}
+def _window(workload: Workload) -> int:
+    """The largest of its models': what one of them takes is the router's to find out, not the gateway's."""
+    return max(workload.window_of(model) for model in workload.models)
 
 
-def _models_of(provider: str, settings: Settings) -> list[dict[str, Any]]:
-    """Each model of a provider once, with the largest window and answer that any workload wants of it."""
-    models: dict[str, dict[str, Any]] = {}
-    for workload in settings.workloads:
-        for ref in (workload.primary, workload.fallback):
-            if ref is None or ref.provider != provider:
-                continue
-            model = models.setdefault(ref.model, {"id": ref.model, "context_window": 0, "max_tokens": 0})
-            model["context_window"] = max(model["context_window"], workload.context_window)
-            model["max_tokens"] = max(model["max_tokens"], workload.max_tokens)
-    return list(models.values())
+def _longest(settings: Settings) -> int:
+    return math.ceil(max(workload.deadlines.total for workload in settings.workloads))
 
 
 def _by_version(sources: tuple[Any, ...]) -> dict[str, list[str]]:

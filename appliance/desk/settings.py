@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+
+from appliance.contract.router_policy import BreakerTimes, CanaryRule, Deadlines, Mode
 
 
 class Target(StrEnum):
@@ -39,7 +41,6 @@ class Provider:
     api: ProviderApi
     base_url: str
     key: SecretRef
-    timeout_seconds: int
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class ModelRef:
 
     provider: str
     model: str
+    context_window: int | None = field(default=None, compare=False)  # tokens; None: the workload's
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
@@ -57,13 +59,23 @@ class ModelRef:
 class Workload:
     name: str
     primary: ModelRef
-    fallback: ModelRef | None  # None: the workload is fail-closed
-    context_window: int  # tokens
+    fallbacks: tuple[ModelRef, ...]  # in the order they are asked; none: the workload is fail-closed
+    context_window: int  # tokens, of each of its models that says nothing else
     max_tokens: int
+    mode: Mode = Mode.PASS
+    failed_status: int = 503
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
     @property
     def fail_closed(self) -> bool:
-        return self.fallback is None
+        return not self.fallbacks
+
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        return (self.primary, *self.fallbacks)
+
+    def window_of(self, model: ModelRef) -> int:
+        return model.context_window or self.context_window
 
 
 @dataclass(frozen=True)
@@ -114,3 +126,5 @@ class Settings:
     providers: tuple[Provider, ...]
     workloads: tuple[Workload, ...]
     backup_repository: str | None
+    breaker: BreakerTimes = field(default_factory=BreakerTimes)
+    canary: CanaryRule = field(default_factory=CanaryRule)

@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 from appliance.contract import bundle
+from appliance.contract.router_policy import PORT, Api, Provider, RouterPolicy, Target, Workload
 
 CONFIG = {
     "update": {"checkOnStart": False},
@@ -27,18 +28,47 @@ CONFIG = {
         "http": {"endpoints": {"chatCompletions": {"enabled": True}}},
     },
     "plugins": {"enabled": False, "slots": {"memory": "none"}},
-    "models": {"mode": "replace", "catalogRefresh": {"enabled": False}, "providers": {}},
-    "agents": {"ownership": "explicit", "entries": {"main": {}}},
+    "models": {
+        "mode": "replace",
+        "catalogRefresh": {"enabled": False},
+        "providers": {
+            "router": {
+                "api": "openai-completions",
+                "baseUrl": f"http://127.0.0.1:{PORT}/v1",
+                "apiKey": "the-router-takes-none",
+                "models": [{"id": "first", "name": "first", "contextWindow": 128000, "maxTokens": 8192}],
+            }
+        },
+    },
+    "agents": {
+        "ownership": "explicit",
+        "defaults": {"model": {"primary": "router/first", "fallbacks": []}},
+        "entries": {"main": {}},
+    },
 }
+# Nobody listens at its provider's address.
+POLICY = RouterPolicy(
+    providers={
+        "nobody": Provider(
+            api=Api.OPENAI, base_url="http://127.0.0.1:9/v1", credential=bundle.PROVIDER + "nobody"
+        )
+    },
+    workloads={"first": Workload(primary=Target(provider="nobody", model="none"), fail_closed=True)},
+)
 
 
 def main(folder: Path) -> None:
     token = secrets.token_hex(24)
     (folder / "authorization").write_text(f"Authorization: Bearer {token}\n")
-    held = {bundle.GATEWAY_TOKEN: token, bundle.TLS_KEY: (folder / "key.pem").read_text()}
+    held = {
+        bundle.GATEWAY_TOKEN: token,
+        bundle.TLS_KEY: (folder / "key.pem").read_text(),
+        bundle.PROVIDER + "nobody": secrets.token_hex(24),
+    }
     files = {
         "openclaw.json": json.dumps(CONFIG).encode(),
-        "edge.map": b"* none/none\nfirst none/none\n",
+        bundle.ROUTER_POLICY: POLICY.model_dump_json().encode(),
+        "edge.map": b"* router/first\nfirst router/first\n",
         "health.json": b'{"workloads": []}',
         "nftables-allow.nft": b"",
         bundle.TLS_CHAIN: (folder / "chain.pem").read_bytes(),

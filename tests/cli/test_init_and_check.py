@@ -46,7 +46,7 @@ def test_init_for_the_lab_is_complete(tmp_path: Path) -> None:
     assert done.json["ok"] is True
     checked = appliance("check", "--json", at=tmp_path, APPLIANCE_LAB_DIR=str(tmp_path / "lab"))
     wrong = {f["subject"] for f in checked.json["findings"] if f["level"] == "wrong"}
-    assert wrong == {"providers.alpha.key", "providers.beta.key", "cloud"}
+    assert wrong == {*(f"providers.{name}.key" for name in ("alpha", "beta", "alpha-messages")), "cloud"}
 
 
 def test_check_tells_all_that_is_missing_at_once(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ providers:
     key: env:ALPHA_KEY
   beta:
     api: anthropic
-    base_url: https://beta.example
+    base_url: https://beta.example/v1
     key: file:secrets/beta.key
 workloads:
   code:

@@ -39,12 +39,12 @@ SETTINGS = Settings(
     ),
     gateway_token=SecretRef("env", "GATEWAY_TOKEN"),
     providers=(
-        Provider("alpha", ProviderApi.OPENAI, "https://alpha.example/v1", SecretRef("env", "ALPHA"), 60),
-        Provider("beta", ProviderApi.ANTHROPIC, "https://beta.example", SecretRef("env", "BETA"), 90),
+        Provider("alpha", ProviderApi.OPENAI, "https://alpha.example/v1", SecretRef("env", "ALPHA")),
+        Provider("beta", ProviderApi.ANTHROPIC, "https://beta.example/v1", SecretRef("env", "BETA")),
     ),
     workloads=(
-        Workload("code", ModelRef("alpha", "big/1"), ModelRef("beta", "other"), 128_000, 8_000),
-        Workload("batch", ModelRef("alpha", "big/1"), None, 200_000, 4_000),
+        Workload("code", ModelRef("alpha", "big/1"), (ModelRef("beta", "other"),), 128_000, 8_000),
+        Workload("batch", ModelRef("alpha", "big/1"), (), 200_000, 4_000),
     ),
     backup_repository=None,
 )

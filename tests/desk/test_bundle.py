@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.contract.bundle import FILES, GATEWAY_TOKEN, MANIFEST, SECRETS, TLS_CHAIN, Manifest
+from appliance.contract.bundle import (
+    FILES,
+    GATEWAY_TOKEN,
+    MANIFEST,
+    ROUTER_POLICY,
+    SECRETS,
+    TLS_CHAIN,
+    Manifest,
+)
 from appliance.desk import archive, bundle
 from appliance.desk.archive import Entry
 from tests.desk.samples import SETTINGS
@@ -97,5 +105,5 @@ def test_a_path_that_is_not_plain_is_refused(path: str) -> None:
 def test_a_certificate_from_files_travels_with_the_bundle() -> None:
     material = bundle.Material({"a.j2": "{{ name }}"}, {GATEWAY_TOKEN: "t"}, None, b"CHAIN")
     without = bundle.Material({"a.j2": "{{ name }}"}, {GATEWAY_TOKEN: "t"}, None, None)
-    assert set(bundle.wanted(SETTINGS, material).manifest.files) == {"a", TLS_CHAIN}
-    assert set(bundle.wanted(SETTINGS, without).manifest.files) == {"a"}
+    assert set(bundle.wanted(SETTINGS, material).manifest.files) == {"a", ROUTER_POLICY, TLS_CHAIN}
+    assert set(bundle.wanted(SETTINGS, without).manifest.files) == {"a", ROUTER_POLICY}

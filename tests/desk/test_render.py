@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.contract.trouble import Trouble
 from appliance.desk import assets
-from appliance.desk.render import context, render
+from appliance.desk.render import render
 from tests.desk.samples import SETTINGS
 
 
@@ -29,12 +29,6 @@ def test_any_value_stays_inside_its_json_string(name: str) -> None:
 
 def test_a_file_without_the_ending_goes_as_it_is() -> None:
     assert render(SETTINGS, {"plain": "{{ as it is }}\n"}) == {"plain": b"{{ as it is }}\n"}
-
-
-def test_a_model_that_two_workloads_share_is_listed_once_with_the_larger_bounds() -> None:
-    providers = {p["name"]: p["models"] for p in context(SETTINGS)["providers"]}
-    assert providers["alpha"] == [{"id": "big/1", "context_window": 200_000, "max_tokens": 8_000}]
-    assert [m["id"] for m in providers["beta"]] == ["other"]
 
 
 def test_the_image_s_own_templates_render_and_json_is_json() -> None:

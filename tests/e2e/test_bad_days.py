@@ -58,9 +58,7 @@ def test_a_bundle_that_does_not_come_up_is_rolled_back(node: Node) -> None:
     good = node.desk.config.read_text()
     with node_shell(node) as shell, _starts_only_with(shell, before):
         shell.check(["systemctl", "stop", "openclaw"])
-        providers = node.config()["providers"]
-        providers["alpha"]["timeout_seconds"] = 77
-        node.desk.edit({"providers": providers})
+        node.desk.edit({"deadlines": {"total": 500}})
         pushed = node.desk.tries("push")
     node.desk.config.write_text(good)
     assert pushed.code == 4

@@ -125,7 +125,7 @@ def test_no_request_fails_while_timeout_workload_and_key_are_pushed(node: Node) 
     with node_shell(node) as shell, _rotation(node, vendor) as (old, new), _under_load(node) as load:
         process = shell.check(GATEWAY_PROCESS)
 
-        _edited(node, lambda c: c["providers"]["alpha"].update(timeout_seconds=77))
+        _edited(node, lambda c: c.update(deadlines={"total": 500}))
         _edited(
             node, lambda c: c["workloads"].update(pushed={"primary": "beta/beta-small", "fail_closed": True})
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from enum import Enum
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -17,6 +18,7 @@ _WANTED = {
     "string_type": "text",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "a group of keys",
@@ -25,6 +27,11 @@ _WANTED = {
 }
 # Words that YAML 1.1 took for true and false; here they are words.
 _YES_NO = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+# Keys of earlier versions: (section, key) -> what became of it.
+_GONE = {
+    ("providers", "timeout_seconds"): "silence is acted on by `deadlines` now, of all or of a workload: "
+    "take this line out",
+}
 
 
 def explain(error: ErrorDetails) -> tuple[Where, str, str]:
@@ -45,6 +52,10 @@ def explain(error: ErrorDetails) -> tuple[Where, str, str]:
         return where, f"must be {_WANTED[kind]}, is {kind_of(error['input'])}", _hint(kind, error["input"])
     if kind == "too_short":
         return where, "is empty", "name at least one"
+    if kind == "too_long":
+        return where, f"names {context['actual_length']}", f"at most {context['max_length']}"
+    if kind == "literal_error":
+        return where, f"{quote(error['input'])} is not known", f"one of: {context['expected']}"
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = context.get("ge", context.get("le"))
         side = "at least" if kind == "greater_than_equal" else "at most"
@@ -54,6 +65,8 @@ def explain(error: ErrorDetails) -> tuple[Where, str, str]:
 
 def _unknown_key(where: Where) -> tuple[Where, str, str]:
     key = str(where[-1])
+    if gone := _GONE.get((str(where[0]), key)):
+        return where, f"there is no key {quote(key)} any more", gone
     model = _model_at(where[:-1])
     known = list(model.model_fields) if model else []
     hint = nearest(key, known)
@@ -95,7 +108,8 @@ def _hint(kind: str, given: object) -> str:
         return "put it in quotes"
     if kind == "list_type" and isinstance(given, str):
         return 'like ["..."]'
-    if kind == "int_type" and isinstance(given, str) and given.replace("_", "").replace(",", "").isdigit():
+    number = kind in ("int_type", "float_type")
+    if number and isinstance(given, str) and re.sub("[_,.]", "", given).isdigit():
         return "digits only, without quotes"
     return ""
 
@@ -123,7 +137,7 @@ def _inside(annotation: Any, key: Key) -> Any:
         return field.annotation if field else None
     if get_origin(annotation) is dict:
         return get_args(annotation)[1]
-    return None
+    return get_args(annotation)[0] if get_origin(annotation) is list else None
 
 
 def _as_model(annotation: Any) -> type[BaseModel] | None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from appliance.contract.router_admin import DRILL
+from appliance.contract.router_policy import FALLBACKS, BreakerTimes, CanaryRule, Deadlines, Mode
 from appliance.desk.config import values
 from appliance.desk.settings import Layout, ModelRef, ProviderApi, SecretRef, Target
 
@@ -70,8 +72,16 @@ Model = Annotated[
 Url = Annotated[str, _text(values.base_url), _schema(format="uri")]
 TlsName = Annotated[str, _text(values.tls_name)]
 FilePath = Annotated[str, _text(values.path)]
-ProviderName = Annotated[str, _text(partial(values.key_name, RESERVED_PROVIDERS))]
-WorkloadName = Annotated[str, _text(partial(values.key_name, RESERVED_WORKLOADS))]
+ProviderName = Annotated[str, _text(partial(values.key_name, RESERVED_PROVIDERS, DRILL))]
+WorkloadName = Annotated[str, _text(partial(values.key_name, RESERVED_WORKLOADS, DRILL))]
+
+
+Window = Annotated[int, Field(ge=1_000, le=100_000_000)]  # tokens
+# The edge gives up on a gateway that says nothing for 660 s, and who stands behind it must speak first.
+Seconds = Annotated[float, Field(ge=0.1, le=600)]
+Pause = Annotated[float, Field(ge=0.1, le=3600)]  # seconds
+
+_LIMITS, _BREAKER, _CANARY = Deadlines(), BreakerTimes(), CanaryRule()
 
 
 class Section(BaseModel):
@@ -121,16 +131,100 @@ class ProviderSection(Section):
     api: ProviderApi = Field(strict=False, description="The protocol: chat completions, or messages.")
     base_url: Url = Field(description="Up to and including the version, like https://api.example.com/v1.")
     key: Secret = Field(description="The vendor's key: env:NAME or file:PATH, never the key itself.")
-    timeout_seconds: int = Field(60, ge=1, le=3600, description="How long a silent answer is waited for.")
+
+
+class ModelSection(Section):
+    model: Model = Field(description="provider/model, like alpha/large-1.")
+    context_window: Window | None = Field(None, description="Tokens, where not the workload's.")
+
+
+_MODEL_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "pattern": "^[^/]+/.+$", "examples": ["alpha/large-1"]},
+        {
+            "type": "object",
+            "properties": {"model": {"type": "string"}, "context_window": {"type": "integer"}},
+            "required": ["model"],
+            "additionalProperties": False,
+        },
+    ]
+}
+_MODELS_SCHEMA = {"type": "array", "items": _MODEL_SCHEMA, "maxItems": FALLBACKS}
+
+
+def _named(value: object) -> object:
+    """A model by its name alone, or a group of keys."""
+    return value if isinstance(value, dict) else {"model": value}
+
+
+def _listed(value: object) -> object:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+ModelOrName = Annotated[ModelSection, BeforeValidator(_named), WithJsonSchema(_MODEL_SCHEMA)]
+Fallbacks = Annotated[
+    list[ModelOrName],
+    Field(max_length=FALLBACKS),
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [*_MODEL_SCHEMA["anyOf"], _MODELS_SCHEMA, {"type": "null"}]}),
+]
+
+
+class DeadlinesSection(Section):
+    """Seconds. Left out: the workload's are those of the top level, and those the defaults."""
+
+    connect: Seconds | None = Field(None, description=f"DNS, TCP and TLS. {_LIMITS.connect:g} if left out.")
+    hedge: Seconds | None = Field(
+        None, description=f"A stream without content: the fallback starts too. {_LIMITS.hedge:g}."
+    )
+    whole_hedge: Seconds | None = Field(
+        None, description=f"The same for an answer that is no stream. {_LIMITS.whole_hedge:g}."
+    )
+    between: Seconds | None = Field(None, description=f"Silence within a stream. {_LIMITS.between:g}.")
+    start: Seconds | None = Field(
+        None, description=f"No content from anybody: the request has failed. {_LIMITS.start:g}."
+    )
+    total: Seconds | None = Field(None, description=f"Of a request, whatever flows. {_LIMITS.total:g}.")
+
+    def said(self) -> dict[str, float]:
+        return {key: float(value) for key, value in self if value is not None}
+
+
+class BreakerSection(Section):
+    """Seconds that a provider is asked last after a failure."""
+
+    server_error: Pause = Field(_BREAKER.server_error, description="After an error of its own, or silence.")
+    rate_limited: Pause = Field(_BREAKER.rate_limited, description="After 429; its Retry-After goes before.")
+    refused: Pause = Field(_BREAKER.refused, description="After a refused key or model, or a spent quota.")
+
+
+class CanarySection(Section):
+    every_hours: Annotated[float, Field(ge=0.1, le=168)] = Field(
+        _CANARY.every / 3600, description="How often each provider is asked directly for each of its models."
+    )
+    max_tokens: int = Field(_CANARY.max_tokens, ge=1, le=1024, description="Of a canary's answer.")
 
 
 class WorkloadSection(Section):
-    primary: Model = Field(description="provider/model that answers.")
-    fallback: Model | None = Field(None, description="provider/model that answers while the primary cannot.")
+    primary: ModelOrName = Field(description="provider/model that answers.")
+    fallback: Fallbacks = Field(
+        default_factory=list, description="provider/model that answers while the primary cannot; or a list."
+    )
     fail_closed: bool = Field(
         False, description="true: no fallback; when the primary fails, so do the requests."
     )
-    context_window: int = Field(128_000, ge=1_000, le=100_000_000, description="Tokens.")
+    mode: Mode = Field(
+        Mode.PASS,
+        strict=False,
+        description="pass: answers flow as they come. hold: whole, or the fallback's.",
+    )
+    failed_status: Literal[422, 503] = Field(
+        503, description="What the router says when nobody answered; 422 keeps its words for the client."
+    )
+    deadlines: DeadlinesSection = DeadlinesSection()
+    context_window: Window = Field(128_000, description="Tokens.")
     max_tokens: int = Field(8_192, ge=1, le=10_000_000, description="Tokens of one answer at most.")
 
 
@@ -155,6 +249,15 @@ class ConfigFile(Section):
     workloads: dict[WorkloadName, WorkloadSection] = Field(
         min_length=1,
         description="Classes of model traffic. Clients choose one by path: https://node/<workload>/v1.",
+    )
+    deadlines: DeadlinesSection = Field(
+        DeadlinesSection(), description="When silence is acted on, in seconds."
+    )
+    breaker: BreakerSection = Field(
+        BreakerSection(), description="How long a provider that failed is asked last, in seconds."
+    )
+    canary: CanarySection = Field(
+        CanarySection(), description="Each provider asked directly, so that a dead key is found early."
     )
     backup: BackupSection = BackupSection()
 

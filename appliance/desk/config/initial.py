@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Template
 
+from appliance.contract.router_policy import BreakerTimes, CanaryRule, Deadlines
 from appliance.desk.settings import Target
 
 SCHEMA_FILE = "appliance.schema.json"
@@ -34,13 +35,15 @@ class Start:
     ssh_public_key: str
     ssh_sources: tuple[str, ...]
     api_sources: tuple[str, ...]
-    vendors: tuple[Vendor, Vendor]  # of the primary and of the fallback
+    vendors: tuple[
+        Vendor, Vendor, *tuple[Vendor, ...]
+    ]  # a primary, its fallback, and who falls back for that
 
 
 HETZNER_VENDORS = (
     Vendor("openai", "openai", "https://api.openai.com/v1", "env:OPENAI_API_KEY", "gpt-5.1"),
     Vendor(
-        "anthropic", "anthropic", "https://api.anthropic.com", "env:ANTHROPIC_API_KEY", "claude-sonnet-4-5"
+        "anthropic", "anthropic", "https://api.anthropic.com/v1", "env:ANTHROPIC_API_KEY", "claude-sonnet-4-5"
     ),
 )
 ANYONE = ("0.0.0.0/0", "::/0")
@@ -50,7 +53,9 @@ SSH_PLACEHOLDER = ("203.0.113.7/32",)
 
 def render(start: Start) -> str:
     """appliance.yaml for `start`. It is valid, but for the placeholder of who may reach SSH."""
-    primary, fallback = start.vendors
+    primary, fallback, *others = start.vendors
+    other = others[0] if others else primary
+    limits, breaker, canary = Deadlines(), BreakerTimes(), CanaryRule()
     return Template(_TEMPLATE).substitute(
         schema=SCHEMA_FILE,
         name=start.name,
@@ -64,6 +69,10 @@ def render(start: Start) -> str:
         providers="\n".join(_provider(vendor) for vendor in start.vendors),
         primary=f"{primary.name}/{primary.model}",
         fallback=f"{fallback.name}/{fallback.model}",
+        other=f"{other.name}/{other.model}",
+        **{key: f"{seconds:g}" for key, seconds in (limits.model_dump() | breaker.model_dump()).items()},
+        every_hours=f"{canary.every / 3600:g}",
+        max_tokens=canary.max_tokens,
     )
 
 
@@ -78,7 +87,6 @@ def _provider(vendor: Vendor) -> str:
             f"    api: {vendor.api}",
             f"    base_url: {vendor.base_url}",
             f"    key: {vendor.key}",
-            "    timeout_seconds: 60",
         )
     )
 
@@ -144,31 +152,89 @@ gateway:
   # The bearer token that clients send. Whoever has it has all of the gateway.
   token: file:secrets/gateway-token
 
-# The vendors of models, by names of your own.
-#   api              openai (chat completions) or anthropic (messages)
-#   base_url         as the vendor's own clients take it
-#   key              env:NAME or file:PATH
-#   timeout_seconds  how long a silent answer is waited for (1 to 3600; 60 if left out)
+# The vendors of models, by names of your own. A name that begins with drill- is the drills'.
+#   api       openai (chat completions) or anthropic (messages); a workload may mix them
+#   base_url  what /chat/completions (openai) or /messages (anthropic) is appended to: both with the /v1
+#   key       env:NAME or file:PATH. Only the node's router ever has it, never the gateway
 providers:
 $providers
 
 # Classes of model traffic. Clients choose one by its path, https://<node>/<workload>/v1; the first
 # also answers at https://<node>/v1.
-#   primary         provider/model that answers
-#   fallback        provider/model that answers while the primary cannot: another vendor, another key;
-#   fail_closed     or true instead: no fallback, and when the primary fails so do the requests
-#   context_window  tokens the models take (128000 if left out)
+#   primary         provider/model that answers, or {model: provider/model, context_window: 400000}
+#                   where its window is not the workload's
+#   fallback        the same, for what answers while the primary cannot: another vendor, another key.
+#                   Or a list of up to three, asked in their order
+#   fail_closed     true instead of a fallback: when the primary fails so do the requests, with the cause
+#   mode            pass (if left out): answers flow as they come; where the provider breaks in the
+#                   middle, the client gets a clear error, never a silent end and never two answers mixed.
+#                   hold: a stream is held until it is whole, and if the provider breaks the fallback answers
+#                   instead. Until then clients get comments only, up to deadlines.total: let them wait longer
+#   failed_status   when nobody answered: 503 (if left out), whose words the gateway masks, or 422, which
+#                   keeps the cause for clients to read (most do not try again then)
+#   deadlines       any of those below, for this workload
+#   context_window  tokens the models take (128000 if left out); a request that is too long for one of them
+#                   goes to the next whose window is larger
 #   max_tokens      tokens of one answer at most (8192 if left out)
-# The failover router comes with a later version; until then the primary alone answers.
+#
+# What goes to the fallback is one rule, the same for all, before any content has reached the client:
+#   soon again      no connection, a dropped one, silence, any 5xx, 408, 409, 425, 429, an answer that is none
+#                   (HTML, malformed, empty, cut off) or an error within a 200: the next is asked at once
+#   not without us  401, 403, a 402 or spent quota, an unknown model (404): the same, and remembered longer
+#   too long        a request beyond the context window: only where a fallback's is larger
+#   the client's    any other 400, 413 or 422: straight to the client, since every provider would say so
+# OpenClaw itself never tries again, so nothing stacks on this rule.
 workloads:
   code:
     primary: $primary
     fallback: $fallback
     context_window: 128000
     max_tokens: 8192
+  long-context:
+    primary: $fallback
+    fallback: {model: $other, context_window: 400000}
+    mode: hold
+    context_window: 200000
   batch:
     primary: $fallback
     fail_closed: true
+
+# When silence is acted on, in seconds (0.1 to 600). Only content counts as a sign of life: text, tool calls,
+# reasoning; not headers, comments or empty chunks. A slow answer is never cut off by `hedge`: the fallback
+# starts beside it, the first with content wins, and only then the other is cancelled.
+# hedge < start <= total and whole_hedge < total must hold.
+deadlines:
+  # DNS, TCP and TLS to a provider.
+  connect: $connect
+  # A stream without any content yet: the fallback is asked as well. Lower finds silence sooner and pays for
+  # more answers twice.
+  hedge: $hedge
+  # The same for answers that are no stream, whose only content is the whole.
+  whole_hedge: $whole_hedge
+  # From one piece of a stream to the next.
+  between: $between
+  # No content from anybody: the request has failed.
+  start: $start
+  # Of a request, whatever flows. Your clients' own timeouts should be longer (OpenAI's wait 600).
+  total: $total
+
+# How long a provider that failed is asked last, in seconds (0.1 to 3600), for each of its models. It is
+# asked all the same when all others fail too; then one request tries it, and the others follow if it answers.
+breaker:
+  # 5xx, dropped connections, answers that are none; silence when it comes twice.
+  server_error: $server_error
+  # 429. Its own Retry-After goes before this.
+  rate_limited: $rate_limited
+  # 401, 402, 403, 404, spent quota: somebody must act.
+  refused: $refused
+
+# The node asks each provider directly for each model above, the fallbacks' too, so that a revoked key is
+# found before it is needed; `appliance status` shows what they said. The price is a question of about 20
+# tokens and an answer of at most max_tokens, a model and time: `appliance check` says how much a day.
+canary:
+  # 0.1 to 168.
+  every_hours: $every_hours
+  max_tokens: $max_tokens
 
 backup:
   # restic's repository. Backups come with a later version: null until then.

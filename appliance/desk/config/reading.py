@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from appliance.contract.router_policy import BreakerTimes, CanaryRule, Deadlines
 from appliance.contract.trouble import ConfigTrouble
 from appliance.desk import settings as known
-from appliance.desk.config.checks import Finding, cross_check
+from appliance.desk.config.checks import cross_check
 from appliance.desk.config.errors import explain
-from appliance.desk.config.file import ConfigFile, kind_of
+from appliance.desk.config.file import ConfigFile, DeadlinesSection, ModelSection, WorkloadSection, kind_of
+from appliance.desk.config.finding import Finding
 from appliance.desk.config.values import quote
-from appliance.desk.config.yaml_lines import Document, Where, read_yaml
+from appliance.desk.config.yaml_lines import Document, Key, Value, Where, read_yaml
 
 MOST_TOLD = 50  # a file with more mistakes than this is not an appliance.yaml
 
@@ -104,7 +106,9 @@ def parse(content: bytes, path: Path) -> Reading:
         try:
             file = ConfigFile.model_validate(document.value)
         except ValidationError as invalid:
-            problems += [problem(*explain(error)) for error in invalid.errors(include_url=False)]
+            for error in invalid.errors(include_url=False):
+                where, what, right = explain(error)
+                problems.append(problem(_as_written(where, document.value), what, right))
         findings = cross_check(document.value)
         problems += [problem(f.where, f.what, f.right) for f in findings if not f.warning]
     if problems or file is None:
@@ -123,6 +127,22 @@ def show(where: Where) -> str:
             plain = quote(key)
             text += ("." if text else "") + (key if plain == f'"{key}"' else "(...)")
     return text
+
+
+def _as_written(where: Where, value: Value) -> Where:
+    """Without the steps that the file leaves out: a fallback for a list of one, a name for a model."""
+    steps: list[Key] = []
+    for key in where:
+        if isinstance(value, list if isinstance(key, int) else dict):
+            steps.append(key)
+            value = _inside(value, key)
+    return tuple(steps)
+
+
+def _inside(value: Value, key: Key) -> Value:
+    if isinstance(value, list):
+        return value[key] if isinstance(key, int) and key < len(value) else None
+    return value.get(key) if isinstance(value, dict) and isinstance(key, str) else None
 
 
 def _not_a_config(document: Document, file: str) -> Problem:
@@ -163,13 +183,26 @@ def _settings(file: ConfigFile, path: Path) -> known.Settings:
             key=tls.key,
         ),
         gateway_token=file.gateway.token,
-        providers=tuple(
-            known.Provider(name, p.api, p.base_url, p.key, p.timeout_seconds)
-            for name, p in file.providers.items()
-        ),
-        workloads=tuple(
-            known.Workload(name, w.primary, w.fallback, w.context_window, w.max_tokens)
-            for name, w in file.workloads.items()
-        ),
+        providers=tuple(known.Provider(name, p.api, p.base_url, p.key) for name, p in file.providers.items()),
+        workloads=tuple(_workload(name, w, file.deadlines) for name, w in file.workloads.items()),
+        breaker=BreakerTimes(**dict(file.breaker)),
+        canary=CanaryRule(every=file.canary.every_hours * 3600, max_tokens=file.canary.max_tokens),
         backup_repository=file.backup.repository,
     )
+
+
+def _workload(name: str, said: WorkloadSection, of_all: DeadlinesSection) -> known.Workload:
+    return known.Workload(
+        name=name,
+        primary=_model(said.primary),
+        fallbacks=tuple(_model(fallback) for fallback in said.fallback),
+        context_window=said.context_window,
+        max_tokens=said.max_tokens,
+        mode=said.mode,
+        failed_status=said.failed_status,
+        deadlines=Deadlines(**(of_all.said() | said.deadlines.said())),
+    )
+
+
+def _model(said: ModelSection) -> known.ModelRef:
+    return replace(said.model, context_window=said.context_window)

@@ -25,6 +25,7 @@ _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*")
+_URL = re.compile(r"[!-~]+")  # ASCII that is seen
 _KEY_PREFIX = re.compile(
     r"(sk|pk|rk|gsk|hf|ghp|gho|github_pat|glpat|xox[a-z]|AKIA|AIza|ya29|eyJ|nvapi)[-_A-Z0-9.a-z]{8,}"
 )
@@ -187,12 +188,12 @@ def base_url(text: str) -> str:
         _ = parts.port
     except ValueError:
         raise Wrong("this is not a URL", "like https://api.example.com/v1") from None
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if any(mark in text for mark in "@?#"):
         raise Wrong(
             "a base URL holds no user, password, query or #",
             "the key goes to `key`; like https://api.example.com/v1",
         )
-    if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable() or " " in text:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _URL.fullmatch(text):
         raise Wrong(f"{quote(text)} is not an http or https URL", "like https://api.example.com/v1")
     return text.rstrip("/")
 
@@ -222,8 +223,13 @@ def path(text: str) -> str:
     return text.strip()
 
 
-def key_name(reserved: frozenset[str], text: str) -> str:
-    """The name of a provider or workload: it becomes part of file names and URL paths."""
+def key_name(reserved: frozenset[str], drill: str, text: str) -> str:
+    """The name of a provider or workload: it becomes part of file names and URL paths.
+
+    Those that begin with `drill` are the drills' own.
+    """
+    if text.startswith(drill):
+        raise Wrong(f"{quote(text)} is a drill's name: those begin with {drill}", "another name")
     if text in reserved:
         raise Wrong(f'"{text}" is taken: the node uses it itself', "another name")
     if len(text) > NAME_LENGTH or not _NAME.fullmatch(text):
