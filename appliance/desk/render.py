@@ -51,7 +51,6 @@ def render(settings: Settings, templates: Mapping[str, str]) -> dict[str, bytes]
 
 def context(settings: Settings) -> dict[str, Any]:
     """What a template may name."""
-    providers = {provider.name: provider for provider in settings.providers}
     return {
         "name": settings.name,
         "workloads": [
@@ -60,10 +59,6 @@ def context(settings: Settings) -> dict[str, Any]:
                 "ref": MODEL_PREFIX + workload.name,
                 "context_window": _window(workload),
                 "max_tokens": workload.max_tokens,
-                "providers": [
-                    {"name": name, "base_url": providers[name].base_url}
-                    for name in dict.fromkeys(model.provider for model in workload.models)
-                ],
             }
             for workload in settings.workloads
         ],

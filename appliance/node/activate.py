@@ -10,12 +10,14 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from appliance.contract import bundle
 from appliance.contract.trouble import NodeTrouble
 from appliance.node import activate_rules, services
+from appliance.node.router_account import Unanswered
 from appliance.node.system import Paths, link, remove, write
 from appliance.node.tls import CERTIFICATE
 
@@ -23,15 +25,22 @@ Say = Callable[[str], None]
 
 
 class Services(Protocol):
-    """The running parts of the node, see services.py. All raise NodeTrouble, its `why` from the journal."""
+    """The running parts of the node, see services.py. All raise NodeTrouble, its `why` from the journal.
 
+    give_router raises Unanswered when there is nobody to take it, NodeTrouble when it is refused.
+    """
+
+    def router_up(self) -> bool: ...
     def gateway_up(self) -> bool: ...
     def edge_up(self) -> bool: ...
+    def give_router(self) -> None: ...
+    def restart_router(self) -> None: ...
     def give_gateway(self, *, config: bool, secrets: bool) -> None: ...
     def restart_gateway(self) -> None: ...
     def restart_edge(self) -> None: ...
     def reload_edge(self) -> None: ...
     def reload_firewall(self) -> None: ...
+    def wait_router(self) -> None: ...
     def wait_gateway(self) -> None: ...
     def wait_edge(self) -> None: ...
     def stop(self) -> None: ...
@@ -89,9 +98,18 @@ def _given(paths: Paths) -> bundle.Manifest | None:
 
 
 def _apply(
-    old: bundle.Manifest | None, new: bundle.Manifest, say: Say, paths: Paths, running: Services
+    old: bundle.Manifest | None,
+    new: bundle.Manifest,
+    say: Say,
+    paths: Paths,
+    running: Services,
+    *,
+    back: bool = False,
 ) -> None:
-    todo = activate_rules.steps(old, new, gateway_up=running.gateway_up(), edge_up=running.edge_up())
+    """Forth: who is asked has the new bundle before who asks. `back`: who asks forgets it first."""
+    todo = activate_rules.steps(
+        old, new, router_up=running.router_up(), gateway_up=running.gateway_up(), edge_up=running.edge_up()
+    )
     _event(say, "switch", new.digest)
     remove(paths.applied)  # until all is done it is not known what they were given
     link(paths.current, Path("bundles") / new.digest)
@@ -99,17 +117,30 @@ def _apply(
     if todo.firewall:
         _event(say, "firewall", "reload")
         running.reload_firewall()
-    _give_gateway(todo, say, running)
-    if todo.edge_restart or tls_changed:
-        _event(say, "edge", "restart")
-        running.restart_edge()
-    elif todo.edge_reload:
-        _event(say, "edge", "reload")
-        running.reload_edge()
+    todo = replace(todo, edge_restart=todo.edge_restart or tls_changed)
+    parts = (_give_router, _give_gateway, _give_edge)
+    for give in reversed(parts) if back else parts:
+        give(todo, say, running)
     _event(say, "wait", "gateway")
+    running.wait_router()
     running.wait_gateway()
     running.wait_edge()
     write(paths.applied, new.digest.encode())
+
+
+def _give_router(todo: activate_rules.Steps, say: Say, running: Services) -> None:
+    """While it runs, where it does. One that refuses what it is given goes on with what it had."""
+    if todo.router_live:
+        try:
+            _event(say, "router", "live")
+            running.give_router()
+            return
+        except Unanswered as trouble:
+            _event(say, "router", f"not live: {trouble.what}")
+    elif not todo.router_restart:
+        return
+    _event(say, "router", "restart")
+    running.restart_router()
 
 
 def _give_gateway(todo: activate_rules.Steps, say: Say, running: Services) -> None:
@@ -125,6 +156,15 @@ def _give_gateway(todo: activate_rules.Steps, say: Say, running: Services) -> No
         return
     _event(say, "gateway", "restart")
     running.restart_gateway()
+
+
+def _give_edge(todo: activate_rules.Steps, say: Say, running: Services) -> None:
+    if todo.edge_restart:
+        _event(say, "edge", "restart")
+        running.restart_edge()
+    elif todo.edge_reload:
+        _event(say, "edge", "reload")
+        running.reload_edge()
 
 
 def _point_tls(new: bundle.Manifest, paths: Paths) -> bool:
@@ -144,13 +184,13 @@ def _roll_back(
     now: bundle.Manifest | None, before: str | None, say: Say, paths: Paths, running: Services
 ) -> bool:
     if before is None:
-        _event(say, "roll back", "there was no bundle before: the gateway and the edge are stopped")
+        _event(say, "roll back", "there was no bundle before: edge, gateway and router are stopped")
         remove(paths.current)
         running.stop()
         return False
     _event(say, "roll back", before)
     try:
-        _apply(now, _manifest(paths, before), say, paths, running)
+        _apply(now, _manifest(paths, before), say, paths, running, back=True)
     except NodeTrouble as trouble:
         _event(say, "failed", f"rolling back: {trouble.what}")
         return False

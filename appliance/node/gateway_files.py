@@ -8,6 +8,7 @@ credential, which would stay as it was below /run/credentials until the next sta
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from appliance.contract import bundle
@@ -36,6 +37,11 @@ def put_secrets(paths: Paths) -> None:
     if clear is None:
         raise NodeTrouble("The gateway's secrets do not open on this machine.", fix="Push them again.")
     write(paths.gateway / SECRETS, clear, 0o400, OWNER)
+
+
+def as_credential(secrets: Mapping[str, str]) -> bytes:
+    """Of a bundle's secrets the gateway gets its own token; providers' keys are the router's."""
+    return json.dumps({bundle.GATEWAY_TOKEN: secrets[bundle.GATEWAY_TOKEN]}).encode()
 
 
 def token(paths: Paths) -> str:

@@ -1,16 +1,16 @@
 """The health page on loopback; the edge passes /healthz on to it. Looks only, changes nothing.
 
-A provider is believed usable while its host answers HTTP at its base URL with less than 500. Its key is not
-tried and no model is called.
+A provider is believed usable while its host answers HTTP at its base URL with less than 500. No model is
+called here: keys are tried by the canary, whose last word is read, and by users' requests, as breakers tell.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,16 @@ import psutil
 from aiohttp import web
 
 from appliance.contract import health
+from appliance.contract.router_policy import CanaryRule, RouterPolicy
+from appliance.node import evidence, router_account
 from appliance.node.activate import in_force
-from appliance.node.health_rules import Believed, Facts, http_status, page
+from appliance.node.health_rules import Asked, Believed, Facts, http_status, page
+from appliance.node.router_files import policy_in_force
 from appliance.node.system import GATEWAY_READY, Paths
 
 LOOK_SECONDS = 20
 PROVIDER_TIMEOUT = aiohttp.ClientTimeout(total=8)
-GATEWAY_TIMEOUT = aiohttp.ClientTimeout(total=2)
+LOCAL_TIMEOUT = aiohttp.ClientTimeout(total=2)
 SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 CONTAINER = Path("/run/systemd/container")
 
@@ -40,16 +43,14 @@ class Watch:
 
     async def look_for_ever(self) -> None:
         while True:
-            with contextlib.suppress(OSError, ValueError, KeyError):  # a bundle being switched, or none
+            with contextlib.suppress(OSError, ValueError):
                 await self._look()
             await asyncio.sleep(LOOK_SECONDS if self._providers else 2)
 
     async def _look(self) -> None:
-        urls = {
-            provider["name"]: provider["base_url"]
-            for workload in self._config()["workloads"]
-            for provider in workload["providers"]
-        }
+        policy = policy_in_force(self._paths)
+        asked = {target.provider for targets in _targets(policy).values() for target in targets}
+        urls = {name: policy.providers[name].base_url for name in sorted(asked)} if policy else {}
         looks = await asyncio.gather(*(self._try(url) for url in urls.values()))
         self._providers = dict(zip(urls, looks, strict=True))
 
@@ -65,18 +66,21 @@ class Watch:
             return Believed(False, type(error).__name__)
 
     async def facts(self) -> Facts:
-        ready, detail = await self._gateway()
-        try:
-            workloads = {w["name"]: [p["name"] for p in w["providers"]] for w in self._config()["workloads"]}
-        except (OSError, ValueError, KeyError):
-            workloads = {}
+        (ready, detail), router = await asyncio.gather(self._gateway(), self._router())
+        policy = policy_in_force(self._paths)
         return Facts(
             node=socket.gethostname(),
             bundle=in_force(self._paths),
+            now=datetime.now(UTC),
             gateway_ready=ready,
             gateway_detail=detail,
-            workloads=workloads,
+            router_ready=router is not None,
+            router_detail="answers" if router is not None else "does not answer",
+            workloads=_targets(policy),
             providers=self._providers,
+            breakers=router_account.breakers(router),
+            canaries=evidence.last_canary(self._paths),
+            canary_every=policy.canary.every if policy else CanaryRule().every,
             disk_used_percent=psutil.disk_usage("/").percent,
             memory_used_percent=psutil.virtual_memory().percent,
             clock_synchronised=None if CONTAINER.exists() else SYNCHRONISED.exists(),
@@ -87,13 +91,23 @@ class Watch:
         if in_force(self._paths) is None:
             return False, "no bundle is in force"
         try:
-            async with self._session.get(GATEWAY_READY, timeout=GATEWAY_TIMEOUT) as answer:
+            async with self._session.get(GATEWAY_READY, timeout=LOCAL_TIMEOUT) as answer:
                 return answer.status == 200, "ready" if answer.status == 200 else f"answers {answer.status}"
         except (TimeoutError, aiohttp.ClientError) as error:
             return False, f"does not answer ({type(error).__name__})"
 
-    def _config(self) -> Any:
-        return json.loads((self._paths.current / "files" / "health.json").read_text())
+    async def _router(self) -> dict[str, Any] | None:
+        try:
+            async with self._session.get(router_account.HEALTH, timeout=LOCAL_TIMEOUT) as answer:
+                said = await answer.json()
+        except (TimeoutError, ValueError, aiohttp.ClientError):
+            return None
+        return said if isinstance(said, dict) else None
+
+
+def _targets(policy: RouterPolicy | None) -> dict[str, list[Asked]]:
+    workloads = policy.workloads.items() if policy else ()
+    return {name: [Asked(t.provider, t.model) for t in workload.targets] for name, workload in workloads}
 
 
 WATCH = web.AppKey("watch", Watch)

@@ -1,20 +1,24 @@
 """What the health page says, given the facts. Pure.
 
-A workload without a usable provider makes the page degraded and stays in service: providers and nodes fail
+A workload of which a provider is amiss makes the page degraded and stays in service: providers and nodes fail
 over in different layers. A vendor that is down is down for every node, and a balancer that believed it would
 take away all nodes at once. Only when no workload has any provider left is this node's own way out the likely
-cause: then it is unhealthy, with the reasons.
+cause: then it is unhealthy, with the reasons. Without its router a node answers nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from appliance.contract.drill import Canaries
 from appliance.contract.health import Check, HealthPage
+from appliance.contract.node_report import Breaker
 
 DISK_WARN, DISK_FULL = 85.0, 95.0  # percent used
 MEMORY_WARN, MEMORY_OUT = 90.0, 97.0  # percent not available
+CANARIES_MISSED = 2  # in a row, and the timer is amiss
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,30 @@ class Believed:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A model at a provider, as a workload's policy names it."""
+
+    provider: str
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+@dataclass(frozen=True)
 class Facts:
     node: str
     bundle: str | None
+    now: datetime
     gateway_ready: bool
     gateway_detail: str
-    workloads: Mapping[str, Sequence[str]]  # name -> its providers
+    router_ready: bool
+    router_detail: str
+    workloads: Mapping[str, Sequence[Asked]]  # name -> its primary, then its fallbacks
     providers: Mapping[str, Believed]
+    breakers: Sequence[Breaker]
+    canaries: Canaries | None  # None: never asked
+    canary_every: float  # seconds
     disk_used_percent: float
     memory_used_percent: float
     clock_synchronised: bool | None  # None: somebody else keeps the clock (a container's host)
@@ -42,8 +63,9 @@ class Facts:
 def page(facts: Facts) -> HealthPage:
     checks = [
         Check(name="gateway", ok=facts.gateway_ready, detail=facts.gateway_detail),
-        Check(name="router", ok=True, vital=False, detail="absent: OpenClaw asks each primary itself"),
+        Check(name="router", ok=facts.router_ready, detail=facts.router_detail),
         *_workloads(facts),
+        _canary(facts),
         _level("disk", facts.disk_used_percent, DISK_WARN, DISK_FULL),
         _level("memory", facts.memory_used_percent, MEMORY_WARN, MEMORY_OUT),
         _clock(facts.clock_synchronised),
@@ -64,25 +86,53 @@ def _status(checks: Sequence[Check]) -> str:
 
 
 def _workloads(facts: Facts) -> list[Check]:
-    """One workload without a provider degrades the node; only when none has any is the node of no use."""
-    usable = {
-        name: any(_of(facts, provider).usable is not False for provider in providers)
-        for name, providers in facts.workloads.items()
-    }
-    none_left = not any(usable.values())
+    """Any provider amiss degrades; only when no workload can reach any is the node of no use."""
+    none_left = not any(
+        _believed(facts, asked).usable is not False
+        for targets in facts.workloads.values()
+        for asked in targets
+    )
     return [
         Check(
             name=f"workload:{name}",
-            ok=usable[name],
+            ok=not any(_amiss(facts, asked) for asked in targets),
             vital=none_left,
-            detail="; ".join(f"{provider}: {_of(facts, provider).detail}" for provider in providers),
+            detail="; ".join(
+                f"{asked}: {_amiss(facts, asked) or _believed(facts, asked).detail}" for asked in targets
+            ),
         )
-        for name, providers in facts.workloads.items()
+        for name, targets in facts.workloads.items()
     ]
 
 
-def _of(facts: Facts, provider: str) -> Believed:
-    return facts.providers.get(provider, Believed(None, "not looked at yet"))
+def _amiss(facts: Facts, asked: Asked) -> str:
+    """What is known to be wrong with it, the surest first; empty where nothing is."""
+    believed = _believed(facts, asked)
+    if believed.usable is False:
+        return believed.detail
+    for breaker in facts.breakers:
+        if (breaker.provider, breaker.model) == (asked.provider, asked.model) and breaker.state == "open":
+            cause = (breaker.cause or "it failed").replace("-", " ")
+            return f"asked last for {breaker.seconds_left:.0f} s ({cause})"
+    for canary in facts.canaries.canaries if facts.canaries else ():
+        if (canary.provider, canary.model) == (asked.provider, asked.model) and not canary.ok:
+            return f"its canary: {canary.detail}"
+    return ""
+
+
+def _believed(facts: Facts, asked: Asked) -> Believed:
+    return facts.providers.get(asked.provider, Believed(None, "not looked at yet"))
+
+
+def _canary(facts: Facts) -> Check:
+    """Whether they are sung at all; what they sing is told with the workloads."""
+    if facts.canaries is None:
+        return Check(name="canary", ok=True, vital=False, detail="not asked yet")
+    age = (facts.now - facts.canaries.at).total_seconds()
+    stale = age > CANARIES_MISSED * facts.canary_every
+    refused = sum(not canary.ok for canary in facts.canaries.canaries)
+    detail = f"{refused or 'none'} of {len(facts.canaries.canaries)} refused, {age / 3600:.1f} h ago"
+    return Check(name="canary", ok=not stale, vital=False, detail=detail)
 
 
 def _level(name: str, percent: float, warn: float, out: float) -> Check:

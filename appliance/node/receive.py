@@ -6,7 +6,6 @@ Nothing is in force until `activate`. Secrets are in clear in this process's mem
 from __future__ import annotations
 
 import hashlib
-import json
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,8 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from appliance.contract import bundle
 from appliance.contract.trouble import NodeTrouble
-from appliance.node import tls, validate
-from appliance.node.gateway_files import CREDENTIAL
+from appliance.node import gateway_files, router_files, tls, validate
 from appliance.node.system import Paths, encrypt, remove, write
 
 MOST_BYTES = 8 << 20
@@ -46,6 +44,7 @@ def receive(stream: IO[bytes], paths: Paths = Paths()) -> dict[str, Any]:  # noq
         return {"ok": True, "digest": received.manifest.digest}
     staged = final.with_name(final.name + ".new")
     try:
+        router_files.judge(received.files, received.secrets)
         stage(received, staged)
         validate.validate(staged)
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -119,9 +118,11 @@ def stage(received: Received, folder: Path) -> None:
     folder.mkdir(parents=True, mode=0o755)
     for name, content in received.files.items():
         write(folder / bundle.FILES / name, content)
-    gateway = {name: value for name, value in received.secrets.items() if name != bundle.TLS_KEY}
-    sealed = encrypt(CREDENTIAL, json.dumps(gateway).encode())
-    write(folder / "credentials" / f"{CREDENTIAL}.cred", sealed, 0o600)
+    for credential, clear in (
+        (gateway_files.CREDENTIAL, gateway_files.as_credential(received.secrets)),
+        (router_files.CREDENTIAL, router_files.as_credential(received.secrets)),
+    ):
+        write(folder / "credentials" / f"{credential}.cred", encrypt(credential, clear), 0o600)
     if bundle.TLS_KEY in received.secrets:
         key = received.secrets[bundle.TLS_KEY].encode()
         chain = received.files[bundle.TLS_CHAIN]

@@ -17,22 +17,26 @@ from pydantic import ValidationError
 
 from appliance.contract.health import PATH, PORT, HealthPage
 from appliance.contract.node_report import Certificate, NodeReport
-from appliance.node import services
+from appliance.node import evidence, router_account, services
 from appliance.node.activate import applied, in_force
-from appliance.node.system import GATEWAY, Paths
+from appliance.node.system import GATEWAY, ROUTER, Paths
 from appliance.node.tls import CERTIFICATE
 
 PACKAGE = Path("/opt/openclaw/node_modules/openclaw/package.json")
 
 
 def report(paths: Paths = Paths()) -> NodeReport:  # noqa: B008 - frozen
+    router = router_account.account()
     return NodeReport(
         node=socket.gethostname(),
         snapshot_inputs=_line(paths.inputs),
         bundle=_bundle(paths),
         openclaw=_version(),
         gateway="ready" if services.gateway_ready() else services.state(GATEWAY),
-        router="absent",
+        router="ready" if router is not None else services.state(ROUTER),
+        breakers=router_account.breakers(router),
+        canaries=evidence.last_canary(paths),
+        last_drill=evidence.last_drill(paths),
         health=_health(),
         certificate=read_certificate(paths.tls / CERTIFICATE),
         disk_used_percent=psutil.disk_usage("/").percent,

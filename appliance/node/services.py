@@ -1,7 +1,8 @@
-"""The gateway and the edge as systemd runs them: restart, reload, and wait until they really answer."""
+"""Router, gateway and edge as systemd runs them: restart, reload, and wait until they really answer."""
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import socket
 import ssl
@@ -12,10 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from appliance.contract.trouble import NodeTrouble
-from appliance.node.system import EDGE, FIREWALL, GATEWAY, GATEWAY_READY, Paths, run
+from appliance.node import router_account, router_files
+from appliance.node.system import EDGE, FIREWALL, GATEWAY, GATEWAY_READY, ROUTER, Paths, run
 
 DRAIN_SECONDS = 345  # TimeoutStopSec of the units, and a little
 READY_SECONDS = 120
+ROUTER_SECONDS = 20
 EDGE_SECONDS = 15
 RELOAD_SECONDS = 30
 EDGE_MASTER = "/run/haproxy/master.sock"
@@ -29,15 +32,30 @@ POLL_SECONDS = 0.3
 class Systemd:
     """`activate.Services` on a real node."""
 
+    def router_up(self) -> bool:
+        return state(ROUTER) == "active"
+
     def gateway_up(self) -> bool:
         return state(GATEWAY) == "active"
 
     def edge_up(self) -> bool:
         return state(EDGE) == "active"
 
-    def give_gateway(self, *, config: bool, secrets: bool) -> None:
+    def give_router(self) -> None:
         # Here: aiohttp takes long to import, and the report needs none.
-        from appliance.node import gateway_live
+        from appliance.node.router_admin import RouterAdmin
+
+        router_files.put()
+        asyncio.run(RouterAdmin().reload())
+
+    def restart_router(self) -> None:
+        """It ends when the answers in flight are out; new requests wait at the edge until it is back."""
+        with _held_at_edge():
+            _systemctl("restart", ROUTER, DRAIN_SECONDS + 30)
+            self.wait_router()
+
+    def give_gateway(self, *, config: bool, secrets: bool) -> None:
+        from appliance.node import gateway_live  # as above
 
         gateway_live.apply(Paths(), config=config, secrets=secrets)
 
@@ -58,6 +76,9 @@ class Systemd:
     def reload_firewall(self) -> None:
         _systemctl("reload-or-restart", FIREWALL, 30)
 
+    def wait_router(self) -> None:
+        _wait(ROUTER, lambda: router_account.account() is not None, ROUTER_SECONDS)
+
     def wait_gateway(self) -> None:
         _wait(GATEWAY, gateway_ready, READY_SECONDS)
 
@@ -65,7 +86,7 @@ class Systemd:
         _wait(EDGE, edge_answers, EDGE_SECONDS)
 
     def stop(self) -> None:
-        run(["systemctl", "stop", GATEWAY, EDGE], seconds=DRAIN_SECONDS + 30)
+        run(["systemctl", "stop", EDGE, GATEWAY, ROUTER], seconds=DRAIN_SECONDS + 30)
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.contract import bundle
+from appliance.contract import bundle, drill
 from appliance.contract.trouble import NodeTrouble
 
 GATEWAY = "openclaw.service"
+ROUTER = "appliance-router.service"
 EDGE = "haproxy.service"
 FIREWALL = "nftables.service"
 GATEWAY_READY = "http://127.0.0.1:18789/readyz"
@@ -31,6 +32,8 @@ class Paths:
     applied: Path = Path("/run/appliance/applied")  # digest that the running services were given
     lock: Path = Path("/run/appliance/lock")
     gateway: Path = Path("/run/openclaw")  # the gateway's own copies of its config and secrets, in memory
+    router: Path = Path("/run/appliance-router")  # the router's: policy and the providers' keys
+    evidence: Path = Path(drill.STATE)  # of the last canary and drill
     inputs: Path = Path("/etc/appliance/inputs")
     ssh: Path = Path("/etc/ssh")
 

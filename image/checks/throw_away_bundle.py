@@ -69,7 +69,6 @@ def main(folder: Path) -> None:
         "openclaw.json": json.dumps(CONFIG).encode(),
         bundle.ROUTER_POLICY: POLICY.model_dump_json().encode(),
         "edge.map": b"* router/first\nfirst router/first\n",
-        "health.json": b'{"workloads": []}',
         "nftables-allow.nft": b"",
         bundle.TLS_CHAIN: (folder / "chain.pem").read_bytes(),
     }

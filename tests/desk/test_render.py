@@ -33,7 +33,7 @@ def test_a_file_without_the_ending_goes_as_it_is() -> None:
 
 def test_the_image_s_own_templates_render_and_json_is_json() -> None:
     files = render(SETTINGS, assets.templates())
-    assert {"openclaw.json", "health.json", "edge.map", "nftables-allow.nft"} <= set(files)
+    assert {"openclaw.json", "edge.map", "nftables-allow.nft"} <= set(files)
     for path, content in files.items():
         if path.endswith(".json"):
             json.loads(content)

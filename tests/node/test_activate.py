@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appliance.contract import bundle
 from appliance.contract.trouble import NodeTrouble
 from appliance.node import activate
+from appliance.node.router_account import Unanswered
 from appliance.node.system import Paths
-from tests.node.test_receive import SECRETS, manifest_of
+from tests.node.test_receive import manifest_of
 
 
 class Killed(BaseException):
@@ -31,6 +33,8 @@ class PaperServices:
     killed_at: str | None = None
     done: list[str] = field(default_factory=list)
     deaf: bool = False
+    router_says: NodeTrouble | None = None  # to what it is given while it runs
+    router_runs: str | None = None
     edge_fails: bool = False
     gateway_runs: str | None = None  # the digest it was started with, or given
     edge_runs: bool = False
@@ -40,11 +44,24 @@ class PaperServices:
             raise Killed
         self.done.append(call)
 
+    def router_up(self) -> bool:
+        return self.router_runs is not None
+
     def gateway_up(self) -> bool:
         return self.gateway_runs is not None
 
     def edge_up(self) -> bool:
         return self.edge_runs
+
+    def give_router(self) -> None:
+        self._note("give router")
+        if self.router_says is not None:
+            raise self.router_says
+        self.router_runs = activate.in_force(self.paths)
+
+    def restart_router(self) -> None:
+        self._note("restart router")
+        self.router_runs = activate.in_force(self.paths)
 
     def give_gateway(self, *, config: bool, secrets: bool) -> None:
         self._note("give " + " ".join(["config"] * config + ["secrets"] * secrets))
@@ -66,6 +83,9 @@ class PaperServices:
     def reload_firewall(self) -> None:
         self._note("reload firewall")
 
+    def wait_router(self) -> None:
+        self._note("wait router")
+
     def wait_gateway(self) -> None:
         self._note("wait gateway")
         if self.gateway_runs in self.bad:
@@ -79,7 +99,7 @@ class PaperServices:
 
     def stop(self) -> None:
         self._note("stop")
-        self.gateway_runs, self.edge_runs = None, False
+        self.router_runs, self.gateway_runs, self.edge_runs = None, None, False
 
 
 class Node:
@@ -98,9 +118,20 @@ class Node:
         self.services = PaperServices(self.paths)
         self.said: list[dict[str, object]] = []
 
-    def receive(self, config: bytes, *, key: str = "k" * 8, certificate: bool = False) -> str:
-        files = {"openclaw.json": config} | ({bundle.TLS_CHAIN: b"chain"} if certificate else {})
-        secrets = SECRETS | {bundle.PROVIDER + "alpha": key} | ({bundle.TLS_KEY: "k"} if certificate else {})
+    def receive(
+        self,
+        config: bytes,
+        *,
+        policy: bytes = b"1",
+        edge: bytes = b"1",
+        key: str = "k" * 8,
+        token: str = "t" * 8,
+        certificate: bool = False,
+    ) -> str:
+        files = {"openclaw.json": config, bundle.ROUTER_POLICY: policy, "edge.map": edge}
+        files |= {bundle.TLS_CHAIN: b"chain"} if certificate else {}
+        secrets = {bundle.GATEWAY_TOKEN: token, bundle.PROVIDER + "alpha": key}
+        secrets |= {bundle.TLS_KEY: "k"} if certificate else {}
         manifest = manifest_of(files, secrets)
         folder = self.paths.bundles / manifest.digest
         folder.mkdir(parents=True)
@@ -120,16 +151,14 @@ def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
 
 
+WAITS = ["wait router", "wait gateway", "wait edge"]
+
+
 def test_the_first_bundle_starts_everything(node: Node) -> None:
     digest = node.receive(b"1")
     assert node.activate(digest)
-    assert node.services.done == [
-        "reload firewall",
-        "restart gateway",
-        "restart edge",
-        "wait gateway",
-        "wait edge",
-    ]
+    started = ["reload firewall", "restart router", "restart gateway", "restart edge"]
+    assert node.services.done == started + WAITS
     assert (node.services.gateway_runs, activate.in_force(node.paths)) == (digest, digest)
     assert node.said[-1] == {"ok": True, "rolled_back": False}
 
@@ -138,20 +167,41 @@ def test_the_same_bundle_again_only_looks(node: Node) -> None:
     digest = node.receive(b"1")
     node.activate(digest)
     assert node.activate(digest)
-    assert node.services.done == ["wait gateway", "wait edge"]
+    assert node.services.done == WAITS
 
 
-def test_a_running_gateway_is_given_what_changed_and_not_restarted(node: Node) -> None:
-    first = node.receive(b"1")
-    node.activate(first)
-    for new, given in (
-        (node.receive(b"2"), "give config"),
-        (node.receive(b"2", key="new"), "give secrets"),
-        (node.receive(b"3", key="newer"), "give config secrets"),
+def test_what_runs_is_given_what_changed_and_not_restarted(node: Node) -> None:
+    node.activate(node.receive(b"1"))
+    parts: dict[str, Any] = {"config": b"1"}
+    for change, given in (
+        ({"config": b"2"}, ["give config"]),
+        ({"key": "new"}, ["give router"]),
+        ({"policy": b"2"}, ["give router"]),
+        ({"config": b"3", "policy": b"3"}, ["give router", "give config"]),
+        ({"edge": b"2"}, ["reload edge"]),
     ):
-        assert node.activate(new)
-        assert node.services.done == [given, "wait gateway", "wait edge"]
-        assert node.services.gateway_runs == new
+        parts |= change
+        assert node.activate(node.receive(**parts))
+        assert node.services.done == given + WAITS
+
+
+def test_a_new_token_is_given_to_the_gateway(node: Node) -> None:
+    node.activate(node.receive(b"1"))
+    assert node.activate(node.receive(b"1", token="new"))
+    assert "give secrets" in node.services.done
+    assert not any(done.startswith("restart") for done in node.services.done)
+
+
+def test_who_is_asked_has_a_new_workload_before_who_asks_and_on_the_way_back_keeps_it_longest(
+    node: Node,
+) -> None:
+    old, new = node.receive(b"1"), node.receive(b"2", policy=b"2", edge=b"2")
+    node.activate(old)
+    node.services.edge_fails = True
+    assert not node.activate(new)
+    there = ["give router", "give config", "reload edge"]
+    assert node.services.done == there + WAITS + there[::-1] + WAITS
+    assert (node.services.gateway_runs, node.services.router_runs) == (old, old)
 
 
 def test_a_gateway_that_does_not_take_it_live_is_started_anew(node: Node) -> None:
@@ -159,21 +209,46 @@ def test_a_gateway_that_does_not_take_it_live_is_started_anew(node: Node) -> Non
     node.services.deaf = True
     new = node.receive(b"2")
     assert node.activate(new)
-    assert node.services.done == ["give config", "restart gateway", "wait gateway", "wait edge"]
+    assert node.services.done == ["give config", "restart gateway", *WAITS]
     assert node.services.gateway_runs == new
 
 
+def test_a_router_that_does_not_answer_is_started_anew(node: Node) -> None:
+    node.activate(node.receive(b"1"))
+    node.services.router_says = Unanswered("The router does not answer root.")
+    new = node.receive(b"1", policy=b"2")
+    assert node.activate(new)
+    assert node.services.done == ["give router", "restart router", *WAITS]
+    assert node.services.router_runs == new
+
+
+def test_a_policy_that_the_router_refuses_ends_no_stream_and_is_taken_back(node: Node) -> None:
+    old = node.receive(b"1")
+    node.activate(old)
+    node.services.router_says = NodeTrouble("The router refuses /reload.", why="its own words")
+    assert not node.activate(node.receive(b"2", policy=b"2"))
+    assert "restart router" not in node.services.done
+    assert activate.in_force(node.paths) == old
+    assert node.said[-1]["tail"] == "its own words"
+
+
+def test_a_router_that_does_not_run_is_started(node: Node) -> None:
+    node.activate(node.receive(b"1"))
+    node.services.router_runs = None
+    assert node.activate(node.receive(b"2"))
+    assert node.services.done == ["restart router", "give config", *WAITS]
+
+
 def test_rolling_back_goes_the_same_ways_and_leaves_alone_what_had_not_changed(node: Node) -> None:
-    old, new = node.receive(b"1"), node.receive(b"2", key="new")
+    old, new = node.receive(b"1"), node.receive(b"2")
     node.activate(old)
     node.services.edge_fails = True
     assert not node.activate(new)
-    there = ["give config secrets", "wait gateway", "wait edge"]
-    assert node.services.done == [*there, *there]
+    assert node.services.done == ["give config", *WAITS, "give config", *WAITS]
     assert node.services.gateway_runs == old
     assert node.said[-1]["rolled_back"] is True
     assert node.activate(old)
-    assert node.services.done == ["wait gateway", "wait edge"]
+    assert node.services.done == WAITS
 
 
 def test_a_bundle_that_does_not_come_up_is_rolled_back(node: Node) -> None:
@@ -198,9 +273,9 @@ def test_with_nothing_to_roll_back_to_the_services_wait_again(node: Node) -> Non
     assert node.said[-1]["rolled_back"] is False
 
 
-@pytest.mark.parametrize("moment", ["give config", "wait gateway", "wait edge"])
+@pytest.mark.parametrize("moment", ["give router", "give config", "reload edge", "wait gateway", "wait edge"])
 def test_killed_at_any_moment_the_next_activation_converges(node: Node, moment: str) -> None:
-    old, new = node.receive(b"1"), node.receive(b"2")
+    old, new = node.receive(b"1"), node.receive(b"2", policy=b"2", edge=b"2")
     node.activate(old)
     node.services.killed_at = moment
     with pytest.raises(Killed):
@@ -208,8 +283,9 @@ def test_killed_at_any_moment_the_next_activation_converges(node: Node, moment: 
     node.services.killed_at = None
     assert node.activate(new)
     assert (activate.in_force(node.paths), node.services.gateway_runs) == (new, new)
+    assert node.services.router_runs == new
     assert node.activate(new)
-    assert node.services.done == ["wait gateway", "wait edge"]
+    assert node.services.done == WAITS
 
 
 def test_the_edge_serves_the_bundle_s_certificate_and_goes_back_to_its_own(node: Node) -> None:

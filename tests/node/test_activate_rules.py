@@ -13,6 +13,8 @@ from appliance.node.activate_rules import KEPT, Steps, steps, superfluous
 
 NOTHING = Steps(
     firewall=False,
+    router_restart=False,
+    router_live=False,
     gateway_restart=False,
     gateway_config=False,
     gateway_secrets=False,
@@ -20,12 +22,12 @@ NOTHING = Steps(
     edge_reload=False,
 )
 CONFIG = replace(NOTHING, gateway_config=True)
-SECRETS = replace(NOTHING, gateway_secrets=True)
-ALL = replace(NOTHING, firewall=True, gateway_restart=True, edge_restart=True)
+ROUTER = replace(NOTHING, router_live=True)
+ALL = replace(NOTHING, firewall=True, router_live=True, gateway_restart=True, edge_restart=True)
 
 
 def manifest(files: dict[str, str] | None = None, secrets: dict[str, str] | None = None) -> bundle.Manifest:
-    first = {"openclaw.json": "1", "edge.map": "1", "nftables-allow.nft": "1", "health.json": "1"}
+    first = {"openclaw.json": "1", "edge.map": "1", "nftables-allow.nft": "1", "router.json": "1"}
     held = {"gateway-token": "1", "provider-alpha": "1"}
     return bundle.Manifest(
         name="test",
@@ -36,8 +38,8 @@ def manifest(files: dict[str, str] | None = None, secrets: dict[str, str] | None
     )
 
 
-def follow(new: bundle.Manifest, *, gateway_up: bool = True, edge_up: bool = True) -> Steps:
-    return steps(manifest(), new, gateway_up=gateway_up, edge_up=edge_up)
+def follow(new: bundle.Manifest, *, up: bool = True) -> Steps:
+    return steps(manifest(), new, router_up=up, gateway_up=up, edge_up=up)
 
 
 def test_the_same_bundle_again_restarts_nothing() -> None:
@@ -50,33 +52,37 @@ def test_the_same_bundle_again_restarts_nothing() -> None:
         (manifest({"openclaw.json": "2"}), CONFIG),
         (manifest({"edge.map": "2"}), replace(NOTHING, edge_reload=True)),
         (manifest({"nftables-allow.nft": "2"}), replace(NOTHING, firewall=True)),
-        (manifest({"health.json": "2"}), NOTHING),
-        (manifest(secrets={"provider-alpha": "2"}), SECRETS),
-        (manifest(secrets={"provider-beta": "1"}), SECRETS),
-        (manifest(secrets={"gateway-token": "2"}), SECRETS),
-        (manifest({"openclaw.json": "2"}, {"provider-beta": "1"}), replace(CONFIG, gateway_secrets=True)),
+        (manifest({"router.json": "2"}), ROUTER),
+        (manifest(secrets={"provider-alpha": "2"}), ROUTER),
+        (manifest(secrets={"provider-beta": "1"}), ROUTER),
+        (manifest(secrets={"gateway-token": "2"}), replace(NOTHING, gateway_secrets=True)),
+        (manifest({"openclaw.json": "2"}, {"provider-beta": "1"}), replace(CONFIG, router_live=True)),
         (manifest({bundle.TLS_CHAIN: "1"}, {"tls-key": "1"}), replace(NOTHING, edge_restart=True)),
     ],
 )
-def test_only_what_changed_is_given_and_the_gateway_runs_on(new: bundle.Manifest, wanted: Steps) -> None:
+def test_only_what_changed_is_given_and_nothing_is_restarted_for_it(
+    new: bundle.Manifest, wanted: Steps
+) -> None:
     assert follow(new) == wanted
 
 
 def test_a_renewed_certificate_for_the_same_key_breaks_no_connection() -> None:
     old = manifest({bundle.TLS_CHAIN: "1"}, {"tls-key": "1"})
     new = manifest({bundle.TLS_CHAIN: "2"}, {"tls-key": "1"})
-    assert steps(old, new, gateway_up=True, edge_up=True) == replace(NOTHING, edge_reload=True)
+    assert steps(old, new, router_up=True, gateway_up=True, edge_up=True) == replace(
+        NOTHING, edge_reload=True
+    )
 
 
 def test_what_does_not_run_is_started() -> None:
     changed = manifest({"openclaw.json": "2"}, {"provider-alpha": "2"})
     for new in (manifest(), changed):
-        started = replace(NOTHING, gateway_restart=True, edge_restart=True)
-        assert follow(new, gateway_up=False, edge_up=False) == started
+        started = replace(NOTHING, router_restart=True, gateway_restart=True, edge_restart=True)
+        assert follow(new, up=False) == started
 
 
 def test_when_nobody_knows_what_runs_all_is_given_anew() -> None:
-    assert steps(None, manifest(), gateway_up=True, edge_up=True) == ALL
+    assert steps(None, manifest(), router_up=True, gateway_up=True, edge_up=True) == ALL
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), unique=True), st.sets(st.sampled_from("abcdefgh"), max_size=2))

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from appliance.node.health_rules import Believed, Facts, http_status, page
+from appliance.contract.drill import Canaries, Canary
+from appliance.contract.node_report import Breaker
+from appliance.node.health_rules import Asked, Believed, Facts, http_status, page
 
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 UP, DOWN = Believed(True, "answers"), Believed(False, "no answer in time")
+ALPHA, BETA = Asked("alpha", "alpha-large"), Asked("beta", "beta-small")
+CLOSED = Breaker(provider="alpha", model="alpha-large", state="closed", cause=None, seconds_left=0)
+OPEN = Breaker(provider="alpha", model="alpha-large", state="open", cause="server-error", seconds_left=12)
+SANG = Canary(
+    provider="beta", model="beta-small", ok=True, detail="answered", seconds=0.1, workloads=("code",)
+)
+REFUSED = SANG.model_copy(update={"ok": False, "detail": "refused this node access"})
 WELL = Facts(
     node="n1",
     bundle="d",
+    now=NOW,
     gateway_ready=True,
     gateway_detail="ready",
-    workloads={"code": ["alpha"], "batch": ["beta"]},
+    router_ready=True,
+    router_detail="answers",
+    workloads={"code": [ALPHA, BETA], "batch": [BETA]},
     providers={"alpha": UP, "beta": UP},
+    breakers=[CLOSED],
+    canaries=Canaries(at=NOW - timedelta(hours=1), canaries=(SANG,)),
+    canary_every=3600,
     disk_used_percent=20,
     memory_used_percent=30,
     clock_synchronised=True,
@@ -32,12 +49,13 @@ def test_a_node_that_is_well_says_so_without_reasons() -> None:
     ("facts", "reason"),
     [
         (replace(WELL, gateway_ready=False, gateway_detail="answers 503"), "gateway: answers 503"),
+        (replace(WELL, router_ready=False, router_detail="does not answer"), "router: does not answer"),
         (replace(WELL, draining=True), "draining: yes"),
         (replace(WELL, disk_used_percent=96), "disk: 96 % used"),
         (replace(WELL, memory_used_percent=98), "memory: 98 % used"),
         (
             replace(WELL, providers={"alpha": DOWN, "beta": DOWN}),
-            "workload:code: alpha: no answer in time",
+            "workload:batch: beta/beta-small: no answer in time",
         ),
     ],
 )
@@ -48,22 +66,36 @@ def test_what_makes_a_node_useless_is_503_with_the_reason(facts: Facts, reason: 
 
 
 @pytest.mark.parametrize(
-    "facts",
+    ("facts", "reason"),
     [
-        replace(WELL, providers={"alpha": UP, "beta": DOWN}),
-        replace(WELL, disk_used_percent=90),
-        replace(WELL, memory_used_percent=92),
-        replace(WELL, clock_synchronised=False),
+        (replace(WELL, providers={"alpha": DOWN, "beta": UP}), "alpha/alpha-large: no answer in time; beta"),
+        (replace(WELL, breakers=[OPEN]), "alpha/alpha-large: asked last for 12 s (server error)"),
+        (
+            replace(WELL, workloads={"code": [ALPHA, BETA]}, canaries=Canaries(at=NOW, canaries=(REFUSED,))),
+            "beta/beta-small: its canary: refused this node access",
+        ),
+        (
+            replace(WELL, canaries=Canaries(at=NOW - timedelta(hours=3), canaries=(SANG,))),
+            "canary: none of 1 refused, 3.0 h ago",
+        ),
+        (replace(WELL, disk_used_percent=90), "disk: 90 % used"),
+        (replace(WELL, memory_used_percent=92), "memory: 92 % used"),
+        (replace(WELL, clock_synchronised=False), "clock: not synchronised yet"),
     ],
 )
-def test_what_only_worries_keeps_the_node_in_service(facts: Facts) -> None:
+def test_what_only_worries_keeps_the_node_in_service_and_is_told(facts: Facts, reason: str) -> None:
     said = page(facts)
     assert (said.status, http_status(said), len(said.reasons)) == ("degraded", 200, 1)
+    assert reason in said.reasons[0]
 
 
-def test_one_provider_that_answers_is_enough_for_a_workload() -> None:
-    facts = replace(WELL, workloads={"code": ["alpha", "beta"]}, providers={"alpha": DOWN, "beta": UP})
-    assert page(facts).status == "ok"
+def test_a_workload_whose_providers_are_well_is_not_held_to_account_for_others() -> None:
+    checks = {check.name: check.ok for check in page(replace(WELL, breakers=[OPEN])).checks}
+    assert (checks["workload:code"], checks["workload:batch"]) == (False, True)
+
+
+def test_before_the_first_canary_nothing_is_held_against_a_node() -> None:
+    assert page(replace(WELL, canaries=None)).status == "ok"
 
 
 def test_a_provider_nobody_has_looked_at_is_not_held_against_the_node() -> None:
