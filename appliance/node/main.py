@@ -31,6 +31,9 @@ def _parser() -> argparse.ArgumentParser:
     activate = commands.add_parser("activate", help="put a received bundle in force, or roll back")
     activate.add_argument("digest")
     commands.add_parser("gateway-files", help="the gateway's copies of its config and secrets, for its unit")
+    commands.add_parser("router-files", help="the router's copies of its policy and keys, for its unit")
+    canary = commands.add_parser("canary", help="have each provider of models asked directly")
+    canary.add_argument("--if-due", action="store_true", help="only where the policy says that it is time")
     report = commands.add_parser("report", help="this node's account of itself, as JSON")
     report.add_argument("--json", action="store_true", help="the only way, and the default")
     commands.add_parser("private-network", help="configure private NICs as the metadata service says")
@@ -66,6 +69,16 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             from appliance.node import gateway_files
 
             gateway_files.put()
+        case "router-files":
+            from appliance.node import router_files
+
+            router_files.put()
+        case "canary":
+            from appliance.node import canary
+
+            said = canary.canary_if_due() if arguments.if_due else canary.canary()
+            if said is not None:
+                _say(said.model_dump_json())
         case "report":
             from appliance.node import report
 
