@@ -3,9 +3,9 @@
 set -eu
 
 main() {
-    local units=(appliance-first-boot.service appliance-health.service appliance-private-network.service
-        appliance-private-network.timer appliance-router.service haproxy.service nftables.service openclaw.service
-        ssh.service systemd-timesyncd.service)
+    local units=(appliance-canary.timer appliance-first-boot.service appliance-health.service
+        appliance-private-network.service appliance-private-network.timer appliance-router.service haproxy.service
+        nftables.service openclaw.service ssh.service systemd-timesyncd.service)
     systemctl daemon-reload
     systemctl enable --quiet "${units[@]}"
     systemd-analyze verify --man=no "${units[@]}"
