@@ -23,9 +23,9 @@ OWNERS = {
 }
 STARTS_PROCESSES = {"subprocess", "pty", "asyncio.subprocess"}
 PURE = {  # within the desk
-    "bundle", "check_cloud", "cloud.read", "config.checks", "config.deadline_checks", "config.errors",
-    "config.file", "config.finding", "config.initial", "config.values", "config.workload_checks",
-    "config.yaml_lines", "findings", "hostkeys", "inputs", "model", "pki",
+    "bundle", "check_cloud", "check_policy", "cloud.read", "config.checks", "config.deadline_checks",
+    "config.errors", "config.file", "config.finding", "config.initial", "config.values",
+    "config.workload_checks", "config.yaml_lines", "findings", "hostkeys", "inputs", "model", "pki",
     "plan", "policy", "pricing", "progress", "render", "settings",
 }  # fmt: skip
 EFFECTS = {

@@ -46,6 +46,7 @@ def data(checked: Checked) -> dict[str, object]:
         "ok": checked.ok,
         "findings": checked.findings,
         "cost": cost,
+        "canaries": checked.canaries,
         "api_calls": checked.api_calls,
     }
 

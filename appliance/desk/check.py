@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives import serialization
 from appliance.contract.trouble import ConfigTrouble, ExitCode, Trouble
 from appliance.desk import pki
 from appliance.desk.check_cloud import CloudFacts, judge
+from appliance.desk.check_policy import judge_policy
 from appliance.desk.findings import Finding, Level
 from appliance.desk.model import Label
+from appliance.desk.policy import CanaryCost, canary_cost
 from appliance.desk.pricing import Bill, node_bill, read_pricing
 from appliance.desk.progress import Progress
 from appliance.desk.secrets import read_secret, secret_refs
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 class Checked:
     findings: tuple[Finding, ...]
     bill: Bill | None
+    canaries: CanaryCost
     api_calls: int
 
     @property
@@ -53,12 +56,13 @@ def check(
 ) -> Checked:
     """Look at everything, change nothing. `cloud` may be the trouble that kept it from being built."""
     with progress.step("Look for secrets and keys"):
-        findings = check_desk(settings, environ, now)
+        canaries = canary_cost(settings)
+        findings = [*check_desk(settings, environ, now), *judge_policy(settings, canaries)]
     if isinstance(cloud, Trouble):
-        return Checked((*findings, _told("cloud", cloud)), None, 0)
+        return Checked((*findings, _told("cloud", cloud)), None, canaries, 0)
     with progress.step("Ask the cloud"):
         told, bill = _ask(settings, cloud)
-    return Checked((*findings, *told), bill, cloud.calls)
+    return Checked((*findings, *told), bill, canaries, cloud.calls)
 
 
 def check_desk(settings: Settings, environ: Mapping[str, str], now: datetime) -> list[Finding]:

@@ -5,6 +5,7 @@ Built as the node will read it, so that what the node would refuse is refused he
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from appliance.contract import router_policy
@@ -64,12 +65,12 @@ class CanaryCost:
 
     models: int  # each model of each provider once, whoever uses it
     hours: float  # from one round to the next
-    requests_a_day: float
-    tokens_a_day: float
+    requests_a_day: int
+    tokens_a_day: int
 
 
 def canary_cost(settings: Settings) -> CanaryCost:
     models = len({model for workload in settings.workloads for model in workload.models})
-    requests = models * DAY / settings.canary.every
+    requests = math.ceil(models * DAY / settings.canary.every)
     tokens = requests * (QUESTION_TOKENS + settings.canary.max_tokens)
     return CanaryCost(models, settings.canary.every / 3600, requests, tokens)

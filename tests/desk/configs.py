@@ -40,16 +40,32 @@ workloads:
     primary: beta/opus
     fail_closed: true
 """
+# With everything that may be said of failing over.
+FULL = (
+    GOOD
+    + """\
+  long:
+    primary: {model: beta/opus, context_window: 200000}
+    fallback: [alpha/large-1, {model: alpha/large-2, context_window: 1000000}]
+    mode: hold
+    failed_status: 422
+    max_tokens: 9000
+    deadlines: {hedge: 7, start: 60}
+deadlines: {connect: 3, hedge: 4.5, whole_hedge: 15, between: 25, start: 100, total: 500}
+breaker: {server_error: 10, rate_limited: 11, refused: 400}
+canary: {every_hours: 12, max_tokens: 8}
+"""
+)
 
 
 def read(text: str) -> Reading:
     return parse(text.encode(), Path("/desk/appliance.yaml"))
 
 
-def spoil(old: str, new: str) -> str:
-    """GOOD with its only `old` replaced."""
-    assert GOOD.count(old) == 1, f"{old!r} stands there {GOOD.count(old)} times"
-    return GOOD.replace(old, new)
+def spoil(old: str, new: str, text: str = GOOD) -> str:
+    """`text` with its only `old` replaced."""
+    assert text.count(old) == 1, f"{old!r} stands there {text.count(old)} times"
+    return text.replace(old, new)
 
 
 def problems(text: str) -> tuple[Problem, ...]:

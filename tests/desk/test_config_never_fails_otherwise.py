@@ -1,4 +1,4 @@
-"""Whatever stands in the file, the answer is Settings or a list of mistakes; and no secret is repeated."""
+"""Whatever stands in the file: it makes a policy, or its mistakes are told; and no secret is repeated."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.contract.router_policy import RouterPolicy
 from appliance.desk.config.reading import BadConfig, parse
-from tests.desk.configs import GOOD
+from appliance.desk.policy import router_json
+from tests.desk.configs import FULL
 
 PATH = Path("/desk/appliance.yaml")
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
@@ -26,9 +28,10 @@ keys = st.text(string.ascii_letters + string.digits, min_size=24, max_size=48).f
 
 def outcome(content: bytes) -> BadConfig | None:
     try:
-        parse(content, PATH)
+        settings = parse(content, PATH).settings
     except BadConfig as bad:
         return bad
+    RouterPolicy.model_validate_json(router_json(settings))
     return None
 
 
@@ -59,7 +62,7 @@ def replaced(tree: Any, place: tuple[Any, ...], value: Any) -> Any:
     return copy
 
 
-GOOD_TREE = yaml.safe_load(GOOD)
+GOOD_TREE = yaml.safe_load(FULL)
 PLACES = places(GOOD_TREE)
 
 
@@ -73,16 +76,19 @@ def test_any_text(text: str) -> None:
     check(text.encode("utf-8", "surrogatepass"))
 
 
-@given(st.sampled_from(PLACES), trees)
+numbers = st.integers(-1, 1000) | st.floats(0, 1000)
+
+
+@given(st.sampled_from(PLACES), trees | numbers)
 @settings(max_examples=300)
 def test_anything_at_any_place_of_a_good_file(place: tuple[Any, ...], value: Any) -> None:
     check(yaml.safe_dump(replaced(GOOD_TREE, place, value), allow_unicode=True).encode("utf-8", "replace"))
 
 
-@given(st.integers(0, len(GOOD)), st.integers(0, 40), st.text(max_size=5))
+@given(st.integers(0, len(FULL)), st.integers(0, 40), st.text(max_size=5))
 @settings(max_examples=300)
 def test_a_good_file_cut_and_mended_anywhere(start: int, length: int, insert: str) -> None:
-    check((GOOD[:start] + insert + GOOD[start + length :]).encode("utf-8", "replace"))
+    check((FULL[:start] + insert + FULL[start + length :]).encode("utf-8", "replace"))
 
 
 def test_deep_nesting_is_a_mistake_and_no_crash() -> None:
@@ -111,5 +117,5 @@ def test_a_key_pasted_anywhere_is_not_repeated(place: tuple[Any, ...], key: str,
 @given(keys, st.sampled_from([f"{key}:" for key in GOOD_TREE]))
 def test_a_key_pasted_as_a_name_is_not_repeated(key: str, before: str) -> None:
     for line in (f"{key}: 1\n", f"{key}: 1\n{key}: 2\n", f"{key}\n", f"? {key}\n"):
-        bad = check(GOOD.replace(f"\n{before}", f"\n{line}{before}", 1).encode())
+        bad = check(FULL.replace(f"\n{before}", f"\n{line}{before}", 1).encode())
         assert key not in str(bad)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from appliance.contract.router_policy import Deadlines
+from appliance.desk.config.file import LONGEST, SHORTEST
 from appliance.desk.config.finding import Finding, group
 from appliance.desk.config.workload_checks import named
 from appliance.desk.config.yaml_lines import Value, Where
@@ -41,7 +42,9 @@ def _limits(of_all: dict[str, Value], own: dict[str, Value], workload: str) -> d
             (("workloads", workload, "deadlines", key), own.get(key)),
         ]
         for where, value in places:
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if SHORTEST <= value <= LONGEST:
                 limits[key] = _Limit(key, value, where)
     return limits
 
@@ -54,7 +57,8 @@ def _in_order(limits: dict[str, _Limit]) -> Iterator[Finding]:
     ):
         lower, upper = limits[low], limits[high]
         if lower.seconds > upper.seconds or (lower.seconds == upper.seconds and not equal):
-            yield Finding(*_told(lower, upper, "is not below"), "hedge < start <= total, whole_hedge < total")
+            relation = "is above" if equal else "is not below"
+            yield Finding(*_told(lower, upper, relation), "hedge < start <= total, whole_hedge < total")
 
 
 def _roomy(limits: dict[str, _Limit], fallbacks: int) -> Iterator[Finding]:

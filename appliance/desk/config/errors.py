@@ -59,7 +59,7 @@ def explain(error: ErrorDetails) -> tuple[Where, str, str]:
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = context.get("ge", context.get("le"))
         side = "at least" if kind == "greater_than_equal" else "at most"
-        return where, f"{error['input']} is out of range", f"{side} {bound}"
+        return where, f"{error['input']} is out of range", f"{side} {bound:.12g}"
     return where, error["msg"], ""
 
 

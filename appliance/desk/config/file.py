@@ -78,8 +78,9 @@ WorkloadName = Annotated[str, _text(partial(values.key_name, RESERVED_WORKLOADS,
 
 Window = Annotated[int, Field(ge=1_000, le=100_000_000)]  # tokens
 # The edge gives up on a gateway that says nothing for 660 s, and who stands behind it must speak first.
-Seconds = Annotated[float, Field(ge=0.1, le=600)]
-Pause = Annotated[float, Field(ge=0.1, le=3600)]  # seconds
+SHORTEST, LONGEST = 0.1, 600.0
+Seconds = Annotated[float, Field(ge=SHORTEST, le=LONGEST)]
+Pause = Annotated[float, Field(ge=SHORTEST, le=3600)]  # seconds
 
 _LIMITS, _BREAKER, _CANARY = Deadlines(), BreakerTimes(), CanaryRule()
 

@@ -218,8 +218,8 @@ deadlines:
   # Of a request, whatever flows. Your clients' own timeouts should be longer (OpenAI's wait 600).
   total: $total
 
-# How long a provider that failed is asked last, in seconds (0.1 to 3600), for each of its models. It is
-# asked all the same when all others fail too; then one request tries it, and the others follow if it answers.
+# How long a provider that failed is asked last, in seconds (0.1 to 3600), for each of its models: only when
+# the others fail or are silent too. After that one request tries it, and the rest follow if it answers.
 breaker:
   # 5xx, dropped connections, answers that are none; silence when it comes twice.
   server_error: $server_error
