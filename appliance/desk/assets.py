@@ -44,6 +44,12 @@ def templates() -> Mapping[str, str]:
     }
 
 
+def report_templates() -> Mapping[str, str]:
+    """Name -> text: what the page of a drill is made of."""
+    names = ("drill.html.j2", "drill.css")
+    return {name: (PACKAGE / "desk" / "reports" / name).read_text(encoding="utf-8") for name in names}
+
+
 def _tree(folder: Path) -> Iterator[tuple[str, Entry]]:
     """Regular files, with only the executable bit of their modes: a checkout's umask is no input."""
     for path in sorted(folder.rglob("*")):

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from appliance.desk import private
 OnLine = Callable[[str], None]
 CONNECT_SECONDS = 10
 POLL_SECONDS = 0.2
+GOODBYE_SECONDS = 5
 SSH_FAILED = (
     255  # ssh(1): "exits with the exit status of the remote command or with 255 if an error occurred"
 )
@@ -147,6 +149,23 @@ class Shell:
             raise self._explain(result.err)
         return result
 
+    def follow(self, argv: Sequence[str], on_line: OnLine, silence: float) -> Result:
+        """Run a command that lives as long as this desk does: its stdin stays open, and ends with us.
+
+        Raises TimedOut after `silence` seconds without a line.
+        """
+        command = ["ssh", *self._options, self._target, "--", shlex.join(argv)]
+        result = _stream(command, None, silence, on_line, follow=True)
+        if result is None:
+            raise TimedOut(
+                f"`{_short(argv)}` on {self.host} has said nothing for {silence:.0f} s.",
+                why="it was told to end",
+                fix="Run the command again; if it falls silent once more, look at the node with ssh.",
+            )
+        if result.code == SSH_FAILED:
+            raise self._explain(result.err)
+        return result
+
     def check(
         self,
         argv: Sequence[str],
@@ -252,9 +271,16 @@ _KNOWN: tuple[tuple[str, type[Unreachable], str, str], ...] = (
 
 
 def _stream(
-    command: Sequence[str], data: bytes | None, timeout: float, on_line: OnLine | None
+    command: Sequence[str],
+    data: bytes | None,
+    timeout: float,
+    on_line: OnLine | None,
+    follow: bool = False,
 ) -> Result | None:
-    """Run `command`; None when it had to be ended at the time-out. Lines are handed on in this thread."""
+    """Run `command`; None when it had to be ended at the time-out. Lines are handed on in this thread.
+
+    follow: stdin stays open until the end, whichever it is, and each line begins the time-out anew.
+    """
     lines: queue.Queue[tuple[str, bytes | None]] = queue.Queue()
     said: dict[str, list[str]] = {"out": [], "err": []}
     deadline = time.monotonic() + timeout
@@ -262,7 +288,7 @@ def _stream(
     try:
         process = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE if data is not None else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if data is not None or follow else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -285,6 +311,8 @@ def _stream(
             if raw is None:
                 open_streams -= 1
                 continue
+            if follow:
+                deadline = time.monotonic() + timeout
             text = raw.decode(errors="replace")
             said[stream].append(text)
             if on_line is not None:
@@ -295,9 +323,20 @@ def _stream(
             return None
         return Result(process.returncode, "".join(said["out"]), "".join(said["err"]))
     finally:
+        if follow:
+            _let_end(process)
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def _let_end(process: subprocess.Popen[bytes]) -> None:
+    """By the end of its stdin, with time to tidy up."""
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(GOODBYE_SECONDS)
 
 
 def _start(target: Callable[..., None], *args: object) -> None:

@@ -1,0 +1,165 @@
+"""A drill's report as one page that needs nothing else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from statistics import median
+
+from appliance.contract.drill import Ask, Expected, Kind, Level, Report, Row
+from appliance.desk.render_page import render_page
+from appliance.desk.reports import words
+from appliance.desk.reports.advice import advise
+from appliance.desk.reports.timeline import OVERLAP, Timeline, timeline
+
+FEW = 40  # rows: so many pictures are all open from the start
+
+Column = tuple[str, Level, Kind]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row in the matrix and as a picture. `place` is its index in the report."""
+
+    place: int
+    row: Row
+    column: Column
+
+
+@dataclass(frozen=True)
+class Picture:
+    cell: Cell
+    line: Timeline
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    cells: Mapping[Column, Cell]
+    pictures: tuple[Picture, ...]  # red ones first
+
+    @property
+    def red(self) -> int:
+        return sum(not picture.cell.row.ok for picture in self.pictures)
+
+    @property
+    def slowest(self) -> Ask | None:
+        asks = [cell.row.asks[0] for cell in self.cells.values() if cell.row.asks]
+        return max(asks, key=lambda ask: ask.seconds, default=None)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Of a column, or of a few beside one another."""
+
+    text: str
+    columns: int
+    healthy: float | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Seconds."""
+
+    what: str
+    measure: str
+    worst: float
+    median: float
+
+
+def page(report: Report, templates: Mapping[str, str]) -> str:
+    """HTML. `templates` are assets.report_templates()."""
+    cells = [Cell(place, row, (row.workload, row.level, row.kind)) for place, row in enumerate(report.rows)]
+    columns = _columns(cells)
+    found = _faults(cells)
+    values = {
+        "report": report,
+        "red": sum(not row.ok for row in report.rows),
+        "refused": sum(not canary.ok for canary in report.canaries.canaries),
+        "advices": advise(report),
+        "figures": tuple(_figures(report.rows)),
+        "columns": columns,
+        "headings": _headings(columns, cells),
+        "faults": found,
+        "by_need": sorted(found, key=lambda fault: -fault.red),
+        "all_open": len(report.rows) <= FEW,
+        "words": words,
+        "Expected": Expected,
+    }
+    filters: dict[str, Callable[..., object]] = {
+        "legible": words.legible,
+        "seconds": words.seconds,
+        "count": words.count,
+        "px": _px,
+    }
+    return render_page("drill.html.j2", templates, values, filters)
+
+
+def _px(places: float) -> str:
+    return f"{places:.1f}"
+
+
+def _columns(cells: Sequence[Cell]) -> list[Column]:
+    """Workloads as they come in the report; within one the router's first, streams first."""
+    workloads = list(dict.fromkeys(cell.row.workload for cell in cells))
+    drilled = {cell.column for cell in cells}
+    every = ((w, level, kind) for w in workloads for level in Level for kind in Kind)
+    return [column for column in every if column in drilled]
+
+
+def _faults(cells: Sequence[Cell]) -> tuple[Fault, ...]:
+    found = []
+    for name in dict.fromkeys(cell.row.fault for cell in cells):
+        mine = [cell for cell in cells if cell.row.fault == name]
+        pictures = sorted(mine, key=lambda cell: cell.row.ok)
+        found.append(
+            Fault(
+                name,
+                {cell.column: cell for cell in mine},
+                tuple(Picture(cell, timeline(cell.row)) for cell in pictures),
+            )
+        )
+    return tuple(found)
+
+
+def _headings(columns: Sequence[Column], cells: Sequence[Cell]) -> tuple[tuple[Heading, ...], ...]:
+    """Three rows of them: workload, level, kind with its healthy time."""
+    workloads = [Heading(name, len(list(g))) for name, g in groupby(columns, lambda c: c[0])]
+    levels = [
+        Heading(words.LEVEL[level], len(list(g))) for (_, level), g in groupby(columns, lambda c: c[:2])
+    ]
+    kinds = [
+        Heading(column[2].value, 1, median(cell.row.healthy for cell in cells if cell.column == column))
+        for column in columns
+    ]
+    return tuple(workloads), tuple(levels), tuple(kinds)
+
+
+def _figures(rows: Sequence[Row]) -> Iterator[Figure]:
+    """What a fault costs where the outcome was right."""
+    right = [row for row in rows if row.ok and row.asks]
+    moved = [row for row in right if row.expected is Expected.FALLBACK]
+    told = [row for row in right if row.expected is Expected.ERROR]
+    over = "over healthy"
+    kinds = (
+        ("fallback after an error", over, [_over(r, 0) for r in moved if not _beside(r.asks[0])]),
+        ("fallback after silence", over, [_over(r, 0) for r in moved if _beside(r.asks[0])]),
+        ("next request, breaker open", over, [_over(r, 1) for r in moved if len(r.asks) > 1]),
+        ("one clear error", "in all", [r.asks[0].seconds for r in told]),
+    )
+    for what, measure, found in kinds:
+        if found:
+            yield Figure(what, measure, max(*found, 0.0), max(median(found), 0.0))
+
+
+def _over(row: Row, ask: int) -> float:
+    return row.asks[ask].seconds - row.healthy
+
+
+def _beside(ask: Ask) -> bool:
+    """Whether a fallback was started beside a primary that was silent."""
+    if not ask.calls:
+        return False
+    first, *later = ask.calls
+    return bool(later) and (first.ended is None or any(first.ended > c.began + OVERLAP for c in later))

@@ -1,0 +1,261 @@
+"""A row as a picture: who asked and was asked when, where the fault began and ended. Places only. Pure.
+
+From above: the fault, the client's requests, then a lane a provider, the primary first. 1 place = 1 CSS px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from appliance.contract.drill import Ask, Call, Ended, Expected, Row
+from appliance.desk.reports import words
+from appliance.desk.reports.scale import Scale, Span, scale
+
+WIDTH, LEFT, RIGHT = 370.0, 72.0, 362.0
+TOP, PITCH, BAR, AXIS = 8.0, 31.0, 12.0, 24.0
+LABEL = 23.0  # from a lane's top to its labels' baseline
+LETTER = 6.8  # of a label, in the widest of the usual fonts
+THINNEST = 3.0
+TICKS_APART = 44.0
+OVERLAP = 0.002  # seconds: a call that begins so long before the one before it ends runs beside it
+
+
+@dataclass(frozen=True)
+class Lane:
+    name: str
+    whole: str
+    y: float
+
+
+@dataclass(frozen=True)
+class Bar:
+    kind: str  # "fault" | "ask" | "call"
+    look: str  # CSS class
+    x: float
+    y: float
+    width: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment in a lane: first content, healthy, healed."""
+
+    kind: str
+    x: float
+    y: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """From lane to lane, or through all of them."""
+
+    kind: str  # "edge" | "hedge" | "next"
+    x: float
+    top: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Label:
+    x: float
+    y: float
+    anchor: str
+    text: str
+    look: str = ""
+
+
+@dataclass(frozen=True)
+class Tick:
+    x: float
+    middle: float  # of its text
+    text: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    height: float
+    lanes: tuple[Lane, ...]
+    bars: tuple[Bar, ...]
+    marks: tuple[Mark, ...]
+    lines: tuple[Line, ...]
+    labels: tuple[Label, ...]
+    ticks: tuple[Tick, ...]
+    cuts: tuple[float, ...]
+    width: float = WIDTH
+    left: float = LEFT
+    right: float = RIGHT
+    bar: float = BAR
+
+
+def timeline(row: Row) -> Timeline:
+    return _Drawing(row).done()
+
+
+@dataclass
+class _Drawing:
+    row: Row
+    bars: list[Bar] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    taken: dict[float, list[Span]] = field(default_factory=dict)  # a line's labels: from, to
+
+    def __post_init__(self) -> None:
+        self.scale: Scale = scale(_spans(self.row), LEFT, RIGHT)
+        self.primary, self.others = _providers(self.row)
+        names = ("fault", "requests", self.primary, *self.others)
+        self.lanes = tuple(
+            Lane(_short(words.legible(name), LEFT - 8), words.legible(name), TOP + n * PITCH)
+            for n, name in enumerate(names)
+        )
+        self.bottom = TOP + len(self.lanes) * PITCH
+
+    def done(self) -> Timeline:
+        self._fault()
+        for ask in self.row.asks:
+            self._ask(ask)
+        self._healed()
+        return Timeline(
+            height=self.bottom + AXIS,
+            lanes=self.lanes,
+            bars=tuple(self.bars),
+            marks=tuple(self.marks),
+            lines=tuple(self.lines),
+            labels=tuple(self.labels),
+            ticks=tuple(_ticks(self.scale)),
+            cuts=self.scale.cuts(),
+        )
+
+    def _fault(self) -> None:
+        row, y = self.row, self.lanes[0].y
+        name, began, ended = words.legible(row.fault), row.fault_began, row.fault_ended
+        told = f"{name}, {words.seconds(ended - began)} long"
+        title = (
+            f"the fault: {told}, from {words.seconds(row.fault_began)} to {words.seconds(row.fault_ended)}"
+        )
+        self._bar("fault", "fault", y, row.fault_began, row.fault_ended, title, told)
+        for moment in (row.fault_began, row.fault_ended):
+            self.lines.append(Line("edge", self.scale.x(moment), y, self.bottom))
+
+    def _ask(self, ask: Ask) -> None:
+        row, y = self.row, self.lanes[1].y
+        end = ask.began + ask.seconds
+        look = _look(ask, row, self.primary)
+        self._bar("ask", look, y, ask.began, end, f"a request: {words.outcome(ask)}", words.outcome(ask))
+        self._first(ask.first, y)
+        if row.expected is not Expected.ERROR and row.healthy < ask.seconds:
+            at = self.scale.x(ask.began + row.healthy)
+            self.marks.append(Mark("healthy", at, y, f"healthy: {words.seconds(row.healthy)}"))
+        for before, call in zip((None, *ask.calls), ask.calls, strict=False):
+            self._call(call, ask, end)
+            if before is not None:
+                self._next(before, call, end)
+
+    def _call(self, call: Call, ask: Ask, end: float) -> None:
+        won = call.provider == ask.answered_by and ask.ended is Ended.ANSWER and call is _last(ask)
+        look = f"{'primary' if call.primary else 'other'} {'won' if won else 'lost'}"
+        y = self._lane(call.provider, call.primary).y
+        told = words.legible(call.outcome)
+        until = end if call.ended is None else call.ended
+        lasted = words.seconds(until - call.began)
+        self._bar(
+            "call", look, y, call.began, until, f"{words.legible(call.provider)}: {told}, {lasted}", told
+        )
+        self._first(call.first, y)
+
+    def _next(self, before: Call, call: Call, end: float) -> None:
+        """From the call that failed or was silent to the one that took its place."""
+        top, bottom = sorted(
+            (self._lane(c.provider, c.primary).y for c in (before, call)),
+        )
+        beside = (end if before.ended is None else before.ended) > call.began + OVERLAP
+        x = self.scale.x(call.began)
+        self.lines.append(Line("hedge" if beside else "next", x, top + BAR, bottom))
+        if beside:
+            self._label(top, x + 3, x - 3, f"hedge {words.seconds(call.began - before.began)}", "hedge")
+
+    def _healed(self) -> None:
+        if self.row.healed is None:
+            return
+        x, y = self.scale.x(self.row.fault_ended + self.row.healed), self.lanes[2].y
+        told = f"healed +{words.seconds(self.row.healed)}"
+        self.marks.append(Mark("healed", x, y, f"{told}: the primary answers again"))
+        self._label(y, x + 5, x - 5, told, "healed")
+
+    def _bar(self, kind: str, look: str, y: float, begin: float, end: float, title: str, told: str) -> None:
+        x = self.scale.x(begin)
+        width = max(self.scale.x(end) - x, THINNEST)
+        x = min(x, RIGHT - width)
+        self.bars.append(Bar(kind, look, x, y, width, title))
+        self._label(y, x, x + width, told)
+
+    def _first(self, moment: float | None, y: float) -> None:
+        if moment is not None:
+            self.marks.append(
+                Mark("first", self.scale.x(moment), y, f"first content at {words.seconds(moment)}")
+            )
+
+    def _label(self, y: float, from_: float, to: float, text: str, look: str = "") -> None:
+        """From `from_` to the right, or up to `to`; left out without room: the caption says it too."""
+        text = _short(text, RIGHT - LEFT)
+        wide = len(text) * LETTER
+        taken = self.taken.setdefault(y, [])
+        ways = ((from_, from_ + wide, "start", from_), (to - wide, to, "end", to))
+        for begin, end, anchor, x in ways if look != "hedge" else ways[::-1]:
+            inside = begin >= LEFT and end <= RIGHT
+            if inside and all(end + 4 <= a or begin - 4 >= b for a, b in taken):
+                taken.append((begin, end))
+                self.labels.append(Label(x, y + LABEL, anchor, text, look))
+                return
+
+    def _lane(self, provider: str, primary: bool) -> Lane:
+        return self.lanes[2 if primary else 3 + self.others.index(provider)]
+
+
+def _ticks(of: Scale) -> Iterator[Tick]:
+    """As many as there is room for, none beyond the right edge."""
+    free = -RIGHT
+    for moment in of.ticks(TICKS_APART):
+        text = f"{moment:.3g} s" if moment < 1000 else f"{moment:.0f} s"
+        wide = len(text) * LETTER
+        middle = min(of.x(moment), WIDTH - wide / 2)
+        if middle - wide / 2 >= free:
+            free = middle + wide / 2 + 4
+            yield Tick(of.x(moment), middle, text)
+
+
+def _spans(row: Row) -> list[Span]:
+    spans = [(row.fault_began, row.fault_began), (row.fault_ended, row.fault_ended)]
+    if row.healed is not None:
+        spans.append((row.fault_ended + row.healed, row.fault_ended + row.healed))
+    for ask in row.asks:
+        spans.append((ask.began, ask.began + ask.seconds))
+        spans += [(c.began, c.ended) for c in ask.calls if c.ended is not None]
+    return spans
+
+
+def _providers(row: Row) -> tuple[str, list[str]]:
+    """The primary's name, where a call of it was seen, and the others in the order they were asked."""
+    calls = [call for ask in row.asks for call in ask.calls]
+    primary = next((call.provider for call in calls if call.primary), "primary")
+    return primary, list(dict.fromkeys(call.provider for call in calls if not call.primary))
+
+
+def _look(ask: Ask, row: Row, primary: str) -> str:
+    if ask.ended is Ended.ANSWER:
+        return "primary won" if ask.answered_by == primary else "other won"
+    right = row.expected is Expected.ERROR and ask.ended in (Ended.ERROR, Ended.BROKEN)
+    return "told" if right else "bad"
+
+
+def _last(ask: Ask) -> Call | None:
+    """The call whose answer the client got: of that provider's, the last."""
+    return next((c for c in reversed(ask.calls) if c.provider == ask.answered_by), None)
+
+
+def _short(text: str, places: float) -> str:
+    most = int(places / LETTER)
+    return text if len(text) <= most else text[: most - 1] + "…"
