@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import click
 
 from appliance.cli import wiring
@@ -9,11 +11,12 @@ from appliance.cli.delivery import material
 from appliance.cli.globals import Globals
 from appliance.cli.output import duration, finish, plain, table
 from appliance.contract.health import Check
+from appliance.contract.node_report import Breaker
 from appliance.contract.trouble import ExitCode, Trouble
 from appliance.desk import bundle
 from appliance.desk.status import NodeStatus, Status, status
 
-TOLD = ("gateway", "router", "disk", "memory")  # checks that have a row of their own
+TOLD = ("gateway", "router", "canary", "disk", "memory")  # checks that have a row of their own
 
 
 @click.command("status")
@@ -30,7 +33,7 @@ def command(said: Globals) -> int:
         wanted = None
     with progress.step("Ask the cloud and the node"):
         seen = status(settings.name, cloud, lambda server: wiring.shell(settings, server), wanted)
-    finish(said.json, data(seen, cloud.calls), text(seen))
+    finish(said.json, data(seen, cloud.calls), text(seen, datetime.now(UTC)))
     return ExitCode.OK if seen.well else ExitCode.UNVERIFIED
 
 
@@ -49,23 +52,25 @@ def data(seen: Status, calls: int) -> dict[str, object]:
     }
 
 
-def text(seen: Status) -> str:
+def text(seen: Status, now: datetime) -> str:
     if not seen.nodes:
         if seen.newest_snapshot is None:
             return f"{seen.appliance} has no node, and no verified snapshot. Next: `appliance build`."
         ready = f"snapshot {seen.newest_snapshot} is ready"
         return f"{seen.appliance} has no node; {ready}. Next: `appliance deploy`."
-    return "\n\n".join(_node(node, seen.newest_snapshot) for node in seen.nodes)
+    return "\n\n".join(_node(node, seen.newest_snapshot, now) for node in seen.nodes)
 
 
-def _node(node: NodeStatus, newest: int | None) -> str:
+def _node(node: NodeStatus, newest: int | None, now: datetime) -> str:
     head = f"{node.name}: {_headline(node)}"
     rows = [
         ("server", f"{node.server}, {node.server_type} in {node.location}, {node.address or 'no address'}"),
         ("snapshot", _snapshot(node, newest)),
         ("bundle", _bundle(node)),
         ("gateway", f"{node.gateway}, OpenClaw {node.openclaw or 'unknown'}"),
-        ("router", node.router),
+        ("router", _router(node)),
+        ("canary", _canary(node, now)),
+        ("last drill", _last_drill(node, now)),
         ("certificate", _certificate(node)),
         ("disk", _percent(node.disk_used_percent)),
         ("memory", _percent(node.memory_used_percent)),
@@ -86,7 +91,8 @@ def _further(node: NodeStatus) -> list[Check]:
 def _flaws(node: NodeStatus) -> list[str]:
     if node.trouble:
         return [node.trouble.partition("\n")[0]]
-    flaws = [] if node.gateway == "ready" else [f"its gateway is {node.gateway}"]
+    parts = {"gateway": node.gateway, "router": node.router}
+    flaws = [f"its {part} is {state}" for part, state in parts.items() if state != "ready"]
     flaws += [f"{check.name}: {check.detail}" for check in node.checks if check.vital and not check.ok]
     if node.bundle_differs:
         flaws.append("it has not this desk's config and secrets: `appliance push`")
@@ -97,6 +103,8 @@ def _headline(node: NodeStatus) -> str:
     if not node.well:
         return f"not well: {'; '.join(_flaws(node))}"
     amiss = [check.name for check in node.checks if not check.ok]
+    if node.last_drill and not node.last_drill.ok:
+        amiss.append("last drill")
     return f"well, but for {', '.join(amiss)}" if amiss else "well"
 
 
@@ -116,6 +124,46 @@ def _bundle(node: NodeStatus) -> str:
         if node.bundle_differs
         else f"{held}, as here"
     )
+
+
+def _router(node: NodeStatus) -> str:
+    last = [_asked_last(breaker) for breaker in node.breakers if breaker.state == "open"]
+    return f"{node.router}; asked last: {', '.join(last)}" if last else node.router
+
+
+def _asked_last(breaker: Breaker) -> str:
+    cause = (breaker.cause or "it failed").replace("-", " ")
+    return f"{breaker.provider}/{breaker.model} for {duration(breaker.seconds_left)} ({cause})"
+
+
+def _canary(node: NodeStatus, now: datetime) -> str:
+    if node.trouble:
+        return "unknown"
+    if node.canaries is None:
+        return "none yet: the node asks its providers within minutes, `appliance canary` at once"
+    ago = _ago(node.canaries.at, now)
+    refused = [canary for canary in node.canaries.canaries if not canary.ok]
+    if not refused:
+        return f"{ago}, all {len(node.canaries.canaries)} answered"
+    told = "; ".join(f"{c.provider}/{c.model} ({', '.join(c.workloads)}) {c.detail}" for c in refused)
+    return f"{ago}, NOT OK: {told}. Once it is mended: `appliance canary`"
+
+
+def _last_drill(node: NodeStatus, now: datetime) -> str:
+    if node.trouble:
+        return "unknown"
+    drill = node.last_drill
+    if drill is None:
+        return "none: `appliance drill providers`"
+    ago = _ago(drill.at, now)
+    if drill.ok:
+        return f"{ago}, green, {drill.rows} rows"
+    reds = f"{drill.red} of {drill.rows} rows" if drill.red else "not by its rows"
+    return f"{ago}, RED, {reds}: `appliance drill providers` shows why"
+
+
+def _ago(at: datetime, now: datetime) -> str:
+    return f"{duration(max(0.0, (now - at).total_seconds()))} ago"
 
 
 def _certificate(node: NodeStatus) -> str:

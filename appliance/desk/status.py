@@ -7,15 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
+from appliance.contract.drill import Canaries, Summary
 from appliance.contract.health import Check
-from appliance.contract.node_report import NodeReport
+from appliance.contract.node_report import Breaker, NodeReport
 from appliance.contract.trouble import Trouble
 from appliance.desk.cloud import Cloud
 from appliance.desk.model import Image, Label, Role, Server
 from appliance.desk.node_account import read_report
 from appliance.desk.remote import Shell
-
-NO_ROUTER = "not part of this version"
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,9 @@ class NodeStatus:
     openclaw: str | None
     gateway: str
     router: str
+    breakers: tuple[Breaker, ...]  # of the router: who is asked last for a while, and who not
+    canaries: Canaries | None  # None: the providers were never asked, or it is not known
+    last_drill: Summary | None
     checks: tuple[Check, ...]
     certificate_issuer: str | None
     certificate_names: tuple[str, ...]
@@ -52,7 +54,8 @@ class NodeStatus:
     @property
     def well(self) -> bool:
         healthy = all(check.ok for check in self.checks if check.vital)
-        return self.trouble is None and self.gateway == "ready" and healthy and not self.bundle_differs
+        ready = self.gateway == self.router == "ready"
+        return self.trouble is None and ready and healthy and not self.bundle_differs
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,10 @@ def describe(
         bundle_wanted=wanted,
         openclaw=report.openclaw if report else None,
         gateway=report.gateway if report else "unknown",
-        router=_router(report),
+        router=report.router if report else "unknown",
+        breakers=tuple(report.breakers) if report else (),
+        canaries=report.canaries if report else None,
+        last_drill=report.last_drill if report else None,
         checks=tuple(health.checks) if health else (),
         certificate_issuer=certificate.issuer if certificate else None,
         certificate_names=tuple(certificate.names) if certificate else (),
@@ -131,9 +137,3 @@ def describe(
         last_backup=report.last_backup if report else None,
         trouble=trouble,
     )
-
-
-def _router(report: NodeReport | None) -> str:
-    if report is None:
-        return "unknown"
-    return NO_ROUTER if report.router == "absent" else report.router

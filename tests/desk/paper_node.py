@@ -66,7 +66,7 @@ class PaperNode:
             bundle=self.bundles.get(address),
             openclaw="2026.9.6",
             gateway=self.starting.pop(0) if self.starting else "ready",
-            router="absent",
+            router="ready",
             health=None,
             certificate=None,
             disk_used_percent=1,

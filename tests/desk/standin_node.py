@@ -38,7 +38,7 @@ def report(folder: Path) -> None:
         bundle=current.read_text() if current.exists() else None,
         openclaw="2026.9.6",
         gateway=gateway(folder),
-        router="absent",
+        router="ready",
         health=None,
         certificate=certificate,
         disk_used_percent=10.0,

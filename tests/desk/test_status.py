@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from appliance.contract.health import Check, HealthPage
 from appliance.contract.node_report import Certificate, NodeReport
 from appliance.desk.model import Image, Label, Server
-from appliance.desk.status import NO_ROUTER, Status, describe, newest_verified
+from appliance.desk.status import Status, describe, newest_verified
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SERVER = Server(
@@ -15,7 +15,9 @@ SERVER = Server(
 )
 
 
-def report(bundle: str = "d1", gateway: str = "ready", disk_ok: bool = True) -> NodeReport:
+def report(
+    bundle: str = "d1", gateway: str = "ready", router: str = "ready", disk_ok: bool = True
+) -> NodeReport:
     checks = [
         Check(name="gateway", ok=True, detail="ready"),
         Check(name="disk", ok=disk_ok, detail="97 % used"),
@@ -27,7 +29,7 @@ def report(bundle: str = "d1", gateway: str = "ready", disk_ok: bool = True) -> 
         bundle=bundle,
         openclaw="2026.9.6",
         gateway=gateway,
-        router="absent",
+        router=router,
         health=HealthPage(status="ok", node="office-1", bundle=bundle, checks=checks),
         certificate=Certificate(issuer="CN=CA", names=["a"], not_after=NOW, fingerprint="00", pem=""),
         disk_used_percent=10,
@@ -47,11 +49,12 @@ def test_a_node_is_well_when_ready_healthy_and_of_the_wanted_bundle() -> None:
     assert describe(SERVER, report(), None, None).well
 
 
-def test_another_bundle_a_vital_check_or_a_gateway_that_is_not_ready_is_not_well() -> None:
+def test_another_bundle_a_vital_check_or_a_part_that_is_not_ready_is_not_well() -> None:
     assert not describe(SERVER, report(), "d2", None).well
     assert describe(SERVER, report(), "d2", None).bundle_differs
     assert not describe(SERVER, report(disk_ok=False), "d1", None).well
     assert not describe(SERVER, report(gateway="failed"), "d1", None).well
+    assert not describe(SERVER, report(router="failed"), "d1", None).well
 
 
 def test_a_node_that_cannot_be_reached_still_shows_what_the_cloud_knows() -> None:
@@ -59,10 +62,6 @@ def test_a_node_that_cannot_be_reached_still_shows_what_the_cloud_knows() -> Non
     assert (node.address, node.snapshot, node.trouble) == ("198.18.1.7", 42, "it does not answer")
     assert (node.gateway, node.router, node.bundle) == ("unknown", "unknown", None)
     assert not node.well
-
-
-def test_the_router_is_not_pretended() -> None:
-    assert describe(SERVER, report(), "d1", None).router == NO_ROUTER
 
 
 def test_an_appliance_without_nodes_is_not_well() -> None:
