@@ -66,6 +66,14 @@ def test_check_tells_all_that_is_missing_at_once(tmp_path: Path) -> None:
         assert said in done.out
 
 
+def test_check_tells_what_the_canaries_cost(tmp_path: Path) -> None:
+    appliance("init", "--ssh-from", "198.51.101.7/32", at=tmp_path)
+    done = appliance("check", "--json", at=tmp_path)
+    (canary,) = [f for f in done.json["findings"] if f["subject"] == "canary"]
+    assert "2 models are asked every 6 h: 8 requests" in canary["what"]
+    assert done.json["canaries"] == {"models": 2, "hours": 6, "requests_a_day": 8, "tokens_a_day": 288}
+
+
 def test_check_never_prints_a_secret(tmp_path: Path) -> None:
     appliance("init", "--ssh-from", "198.51.101.7/32", at=tmp_path)
     token = (tmp_path / "secrets/gateway-token").read_text().strip()

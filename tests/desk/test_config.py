@@ -113,6 +113,12 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
             "not a URL",
         ),
         (
+            "base_url: https://beta.example",
+            "base_url: https://beta.example/@x",
+            "providers.beta.base_url",
+            "no user, password",
+        ),
+        (
             "key: env:ALPHA_KEY",
             "key: 'env:'",
             "providers.alpha.key",

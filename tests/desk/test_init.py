@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 
+from appliance.contract.router_policy import BreakerTimes, CanaryRule, Deadlines, Mode
 from appliance.contract.trouble import ConfigTrouble
 from appliance.desk import pki
 from appliance.desk.config.file import json_schema
-from appliance.desk.config.initial import ANYONE, HETZNER_VENDORS, SSH_PLACEHOLDER, Start, render
+from appliance.desk.config.initial import ANYONE, HETZNER_VENDORS, SSH_PLACEHOLDER, Start, Vendor, render
 from appliance.desk.config.reading import BadConfig, read
 from appliance.desk.init import begin
 from appliance.desk.secrets import read_secret
-from appliance.desk.settings import Target
+from appliance.desk.settings import ModelRef, Target
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 START = Start(
@@ -48,6 +50,29 @@ def test_what_init_writes_is_valid_and_means_what_was_asked(tmp_path: Path) -> N
     )
     pki.read_authority(authority)
     assert len(read_secret(settings.gateway_token, tmp_path)) >= 40
+
+
+def test_the_times_of_the_first_file_are_the_routers_own_and_it_shows_each_way_to_fail_over(
+    tmp_path: Path,
+) -> None:
+    begin(tmp_path / "appliance.yaml", START, NOW)
+    settings = read(tmp_path / "appliance.yaml").settings
+    assert {workload.deadlines for workload in settings.workloads} == {Deadlines()}
+    assert (settings.breaker, settings.canary) == (BreakerTimes(), CanaryRule())
+    ways = {w.name: (w.mode, w.fail_closed) for w in settings.workloads}
+    assert ways == {
+        "code": (Mode.PASS, False),
+        "long-context": (Mode.HOLD, False),
+        "batch": (Mode.PASS, True),
+    }
+
+
+def test_a_third_vendor_falls_back_for_the_second_one(tmp_path: Path) -> None:
+    third = Vendor("third", "anthropic", "https://third.example/v1", "env:THIRD_KEY", "some")
+    begin(tmp_path / "appliance.yaml", replace(START, vendors=(*HETZNER_VENDORS, third)), NOW)
+    reading = read(tmp_path / "appliance.yaml")
+    assert reading.settings.workloads[1].fallbacks == (ModelRef("third", "some"),)
+    assert [warning.path for warning in reading.warnings] == ["workloads.batch.fail_closed"]
 
 
 def test_only_who_may_reach_ssh_is_left_to_the_operator(tmp_path: Path) -> None:
