@@ -139,6 +139,13 @@ def test_a_mistake_in_the_deadlines_of_all_is_told_once_and_there() -> None:
     assert "hedge of 200 s is not below start of 110 s" in said
 
 
+def test_a_workload_at_odds_with_what_holds_for_all_is_told_at_the_workload() -> None:
+    text = with_code("deadlines: {hedge: 80}") + "deadlines: {start: 70}\n"
+    assert the_problem(text).startswith(
+        f"appliance.yaml:{line_of(text, 'hedge: 80')}: workloads.code.deadlines"
+    )
+
+
 def warned(text: str) -> str:
     return "\n".join(map(str, read(text).warnings))
 

@@ -83,8 +83,8 @@ def test_the_gateway_is_told_the_largest_window_that_any_model_of_a_workload_has
 
 @pytest.mark.parametrize("total", [120, 570, 599.5, 600])
 def test_the_router_gives_up_before_the_gateway_and_that_before_the_edge(total: float) -> None:
-    workload = replace(SAID.workloads[0], deadlines=Deadlines(total=total, start=100))
-    config = json.loads(files_of(replace(SAID, workloads=(workload,)))["openclaw.json"])
+    short, long = (replace(SAID.workloads[0], deadlines=Deadlines(total=t, start=100)) for t in (110, total))
+    config = json.loads(files_of(replace(SAID, workloads=(long, short)))["openclaw.json"])
     asked = config["models"]["providers"]["router"]["timeoutSeconds"]
     edge = re.search(r"timeout server (\d+)s", EDGE.read_text())
     assert edge
