@@ -46,7 +46,7 @@ def follow(
     environment: Mapping[str, str],
     human: Mapping[tuple[str, int], Callable[[], None]],
 ) -> list[str]:
-    """Type the page's commands. `human`: what the reader does before a section's n-th block. What was printed."""
+    """Type the page's commands; what they printed. `human`: done before a section's n-th block."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     counts: dict[str, int] = {}
     undone = dict(human)
