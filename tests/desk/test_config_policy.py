@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from appliance.contract.router_policy import BreakerTimes, CanaryRule, Deadlines, Mode
@@ -9,6 +12,7 @@ from appliance.desk.config.initial import HETZNER_VENDORS
 from appliance.desk.settings import ModelRef, Workload
 from tests.desk.configs import FULL, GOOD, line_of, problems, read, spoil, the_problem
 
+README = Path(__file__).parents[2] / "README.md"
 CODE = "    fallback: beta/opus\n"  # of GOOD's first workload
 LONG = "    fallback: [alpha/large-1, {model: alpha/large-2, context_window: 1000000}]\n"
 
@@ -175,3 +179,11 @@ def test_two_fallbacks_need_room_for_three_hedges() -> None:
 
 def test_the_hetzner_vendors_of_the_first_file_name_the_version_that_the_router_appends_to() -> None:
     assert all(vendor.base_url.endswith("/v1") for vendor in HETZNER_VENDORS)
+
+
+def test_the_policy_that_the_readme_shows_is_read_as_it_stands_there() -> None:
+    shown = re.search(r"```yaml\n(providers:.*?)```", README.read_text(), re.S)
+    assert shown
+    reading = read(GOOD[: GOOD.index("providers:")] + shown[1])
+    assert [workload.mode for workload in reading.settings.workloads] == [Mode.PASS, Mode.HOLD, Mode.PASS]
+    assert [warning.path for warning in reading.warnings] == ["workloads.batch.fail_closed"]
