@@ -69,8 +69,10 @@ async def canary(request: web.Request) -> web.Response:
 
 
 async def healthz(request: web.Request) -> web.Response:
+    """As on the port, and the lanes; and the tasks that run, by which a leak is seen."""
     router, now = request.app[ROUTER], _now()
-    return web.json_response(router.health(now) | {"lanes": router.boards.lanes(now)})
+    more = {"lanes": router.boards.lanes(now), "tasks": len(asyncio.all_tasks())}
+    return web.json_response(router.health(now) | more)
 
 
 def wrong_in(error: ValidationError) -> str:
