@@ -34,6 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("router-files", help="the router's copies of its policy and keys, for its unit")
     canary = commands.add_parser("canary", help="have each provider of models asked directly")
     canary.add_argument("--if-due", action="store_true", help="only where the policy says that it is time")
+    drill = commands.add_parser("drill", help="break the providers, for the drill's own questions only")
+    drill.add_argument("--workload", action="append", default=[], dest="workloads", metavar="W")
+    drill.add_argument("--fault", action="append", default=[], dest="faults", metavar="F")
+    drill.add_argument("--level", action="append", default=[], dest="levels", choices=["router", "gateway"])
+    drill.add_argument("--list", action="store_true", help="the faults that there are")
     report = commands.add_parser("report", help="this node's account of itself, as JSON")
     report.add_argument("--json", action="store_true", help="the only way, and the default")
     commands.add_parser("private-network", help="configure private NICs as the metadata service says")
@@ -79,6 +84,13 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             said = canary.canary_if_due() if arguments.if_due else canary.canary()
             if said is not None:
                 _say(said.model_dump_json())
+        case "drill":
+            from appliance.node.drill import command
+
+            if arguments.list:
+                command.list_faults()
+                return 0
+            return command.main(command.wanted(arguments.workloads, arguments.faults, arguments.levels))
         case "report":
             from appliance.node import report
 

@@ -6,7 +6,7 @@ To add one: a file that makes a Fault, and its name in this list.
 from __future__ import annotations
 
 from appliance.node.faults.black_hole import BLACK_HOLE
-from appliance.node.faults.comments_only import COMMENTS_ONLY
+from appliance.node.faults.comments_only import COMMENTS_AFTER_TOKEN, COMMENTS_ONLY
 from appliance.node.faults.cut import CUT_AFTER_CONTENT, CUT_BEFORE_CONTENT
 from appliance.node.faults.dns import DNS
 from appliance.node.faults.empty import EMPTY
@@ -29,6 +29,7 @@ from appliance.node.faults.wrong_key import WRONG_KEY
 _ALL = (
     REFUSED, RESET, DNS, TLS, BLACK_HOLE,
     HANG, TRICKLED_HEADERS, TRICKLED_BODY, STALL_AFTER_ROLE, STALL_AFTER_TOKEN, COMMENTS_ONLY,
+    COMMENTS_AFTER_TOKEN,
     CUT_BEFORE_CONTENT, CUT_AFTER_CONTENT,
     *STATUSES, RETRY_AFTER_429, SPENT_QUOTA, WRONG_KEY,
     HTML, MALFORMED, EMPTY, ERROR_IN_BAND, ERROR_AFTER_CONTENT,

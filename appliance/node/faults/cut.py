@@ -23,7 +23,7 @@ async def _after(visit: Visit) -> web.StreamResponse:
     return await _cut(visit, 1)
 
 
-CUT_BEFORE_CONTENT = Fault("cut-before-content", "cut off before any content", _before)
+CUT_BEFORE_CONTENT = Fault("cut-before-content", "cut off before any content", _before, asks=True)
 CUT_AFTER_CONTENT = Fault(
-    "cut-after-content", "cut off after content", _after, stream=Meaning(Rule.AFTER_CONTENT)
+    "cut-after-content", "cut off after content", _after, stream=Meaning(Rule.AFTER_CONTENT), asks=True
 )

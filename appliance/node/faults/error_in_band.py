@@ -43,4 +43,5 @@ ERROR_AFTER_CONTENT = Fault(
     _after,
     stream=Meaning(Rule.AFTER_CONTENT),
     whole=None,
+    asks=True,
 )

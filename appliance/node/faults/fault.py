@@ -51,7 +51,7 @@ class Fault:
     strike: at a request. elsewhere: a base URL where the connection itself fails; nothing reaches the proxy.
     beside: the strike at the fallbacks. first: shares of the hedge until content, where it is only slow.
     heals: seconds of the breaker where the fault itself says so.
-    asks: the provider itself is asked, and it refuses.
+    asks: the provider itself is asked first, which takes its time.
     """
 
     name: str

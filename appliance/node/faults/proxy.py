@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -109,16 +110,27 @@ class Proxy:
         if lane is None or target not in lane.targets:
             return web.Response(status=404)
         body = await request.read()
+        asked = _object(body)
         behind = lane.targets[target]
         record = Record(
             target=target,
             provider=behind.provider,
             primary=target == next(iter(lane.targets)),
+            model=str(asked.get("model", "")),
             asked=mark_of(body),
             began=time.monotonic(),
         )
         lane.records.append(record)
-        visit = Visit(request, body, _streams(body), behind.at, lane.limits, self._session, lane.over, record)
+        visit = Visit(
+            request,
+            body,
+            asked.get("stream") is True,
+            behind.at,
+            lane.limits,
+            self._session,
+            lane.over,
+            record,
+        )
         try:
             return await (lane.strikes.get(target) or _pass_on)(visit)
         except Refused as refused:
@@ -150,9 +162,9 @@ def mark_of(body: bytes) -> str:
     return found[-1].decode() if found else ""
 
 
-def _streams(body: bytes) -> bool:
+def _object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and value.get("stream") is True
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -36,4 +36,5 @@ STALL_AFTER_TOKEN = Fault(
     _after_token,
     stream=Meaning(Rule.AFTER_CONTENT, Costs.GAP),
     whole=SILENCE,
+    asks=True,
 )

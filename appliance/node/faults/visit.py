@@ -17,6 +17,7 @@ from appliance.node.faults import reading, words
 from appliance.node.faults.reading import Piece, Stage
 
 LONGEST = 600  # seconds that a fault holds a request
+BEAT = 0.05  # seconds between content and what strikes behind it, so that the content is on its way
 KEPT = 256 * 1024  # characters of an answer's text
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "expect"}
 _PASSED = ("content-type", "cache-control", "retry-after", "retry-after-ms", "request-id", "x-request-id")
@@ -29,6 +30,7 @@ class Record:
     target: str
     provider: str
     primary: bool
+    model: str  # that it was asked for
     asked: str  # the mark of the ask it belongs to
     began: float
     first: float | None = None
@@ -91,6 +93,7 @@ class Visit:
                 content -= 1
             await self.write(response, piece)
             if content == 0 and piece.stage is Stage.CONTENT:
+                await self.wait(BEAT)
                 return
         self.record.whole = True
 
@@ -113,6 +116,7 @@ class Visit:
         response = web.StreamResponse(headers=_kept(got.headers) if got is not None else None)
         if got is None:
             response.content_type = kind or ("text/event-stream" if self.stream else "application/json")
+        response.force_close()  # what a kept connection's end means nobody can tell: a drill has none
         await response.prepare(self.request)
         return response
 
@@ -131,7 +135,9 @@ class Visit:
 
     def say(self, status: int, body: bytes, headers: Mapping[str, str]) -> web.Response:
         self.record.outcome = str(status)
-        return web.Response(status=status, body=body, headers=headers)
+        response = web.Response(status=status, body=body, headers=headers)
+        response.force_close()
+        return response
 
     async def wait(self, seconds: float) -> None:
         """Until the time is over or the fault has ended. The client's leaving cancels it."""

@@ -43,6 +43,7 @@ CAUSES: dict[str, tuple[Cause | None, Cause | None]] = {
     "stall-after-role": (None, None),
     "stall-after-token": (Cause.SILENT, None),
     "comments-only": (None, None),
+    "comments-after-token": (Cause.SILENT, None),
     "cut-before-content": (Cause.DROPPED, Cause.DROPPED),
     "cut-after-content": (Cause.DROPPED, Cause.DROPPED),
     "401": (Cause.ACCESS_REFUSED, Cause.ACCESS_REFUSED),
@@ -155,6 +156,7 @@ def test_a_healthy_answer_flows_whole_and_is_recognised(
     (record,) = met.records
     assert record.text == SAID
     assert record.whole
+    assert record.model == "alpha-large"
     assert record.first is not None
     assert met.cause is None
     assert b"heard" in met.text

@@ -1,0 +1,28 @@
+"""Two vendors for all drills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from appliance.node.drill import limits
+from tests.node.router.house import Vendor, vendor
+
+
+@pytest.fixture(scope="session")
+def alpha() -> Iterator[Vendor]:
+    with vendor("alpha") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def beta() -> Iterator[Vendor]:
+    with vendor("beta") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test machine may be late; what is late on a node has tests of its own."""
+    monkeypatch.setattr(limits, "FLOOR", 2.0)
