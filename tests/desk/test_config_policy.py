@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from appliance.contract.router_policy import BreakerTimes, CanaryRule, Deadlines, Mode
+from appliance.desk.config.file import json_schema
 from appliance.desk.config.initial import HETZNER_VENDORS
 from appliance.desk.settings import ModelRef, Workload
 from tests.desk.configs import FULL, GOOD, line_of, problems, read, spoil, the_problem
@@ -93,6 +96,11 @@ def test_mode_status_breaker_and_canary_are_read() -> None:
             "workloads.code.fallback.context_window",
             "at least 1000",
         ),
+        (
+            spoil("context_window: 1000000", "context_window: 9000", FULL),
+            "workloads.long.max_tokens",
+            "no room for a question in a context window of 9000",
+        ),
         (with_code("mode: keep"), "workloads.code.mode", "one of: pass, hold"),
         (with_code("failed_status: 500"), "workloads.code.failed_status", "one of: 422 or 503"),
         (
@@ -148,6 +156,19 @@ def test_a_workload_at_odds_with_what_holds_for_all_is_told_at_the_workload() ->
     assert the_problem(text).startswith(
         f"appliance.yaml:{line_of(text, 'hedge: 80')}: workloads.code.deadlines"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        (FULL, True),
+        (spoil(CODE, "    fallback: [a/1, a/2, a/3, a/4]\n"), False),
+        (with_code("mode: keep"), False),
+    ],
+)
+def test_an_editor_with_the_schema_agrees(text: str, fits: bool) -> None:
+    schema = jsonschema.Draft202012Validator(json_schema())
+    assert schema.is_valid(yaml.safe_load(text)) is fits
 
 
 def warned(text: str) -> str:

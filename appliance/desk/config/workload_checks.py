@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.desk.config import values
 from appliance.desk.config.file import WorkloadSection
@@ -20,7 +20,7 @@ class Named:
 
     where: Where
     ref: ModelRef
-    role: str = "primary"  # or fallback
+    role: str  # primary | fallback
 
 
 def check_workloads(file: dict[str, Value]) -> Iterator[Finding]:
@@ -31,7 +31,7 @@ def check_workloads(file: dict[str, Value]) -> Iterator[Finding]:
             yield from _known(models, providers)
             yield from _failing_over(("workloads", name), workload)
             yield from _independence(models, providers)
-            yield from _tokens(("workloads", name), workload)
+            yield from _tokens(("workloads", name), workload, models)
 
 
 def named(name: str, workload: dict[str, Value]) -> list[Named]:
@@ -46,7 +46,10 @@ def named(name: str, workload: dict[str, Value]) -> list[Named]:
 
 
 def _ref(said: Value) -> ModelRef | None:
-    return parsed(values.model_ref, said.get("model") if isinstance(said, dict) else said)
+    if not isinstance(said, dict):
+        return parsed(values.model_ref, said)
+    ref, window = parsed(values.model_ref, said.get("model")), said.get("context_window")
+    return replace(ref, context_window=window) if ref and type(window) is int else ref
 
 
 def _known(models: Sequence[Named], providers: dict[str, Value]) -> Iterator[Finding]:
@@ -106,9 +109,11 @@ def _shared(earlier: Named, model: Named, providers: dict[str, Value]) -> Findin
     return None
 
 
-def _tokens(where: Where, workload: dict[str, Value]) -> Iterator[Finding]:
+def _tokens(where: Where, workload: dict[str, Value], models: Sequence[Named]) -> Iterator[Finding]:
     answer = workload.get("max_tokens", _DEFAULTS["max_tokens"].default)
-    window = workload.get("context_window", _DEFAULTS["context_window"].default)
-    if type(window) is int and type(answer) is int and answer >= window:
-        what = f"{answer} leaves no room for a question in a context window of {window}"
+    windows: list[Value] = [workload.get("context_window", _DEFAULTS["context_window"].default)]
+    windows += [model.ref.context_window for model in models]
+    smallest = min((window for window in windows if type(window) is int), default=None)
+    if smallest is not None and type(answer) is int and answer >= smallest:
+        what = f"{answer} leaves no room for a question in a context window of {smallest}"
         yield Finding((*where, "max_tokens"), what, "fewer")
