@@ -73,5 +73,6 @@ def _text(found: lifecycle.Status) -> str:
     rows = [(m.name, m.status, m.server_type, m.public_ip or "") for m in found.machines]
     facts = [("API", found.endpoint), ("log", str(found.log))]
     facts += [(f"vendor {v.name}", v.base_url) for v in found.vendors]
+    facts.append(("storage box", found.storage_box))
     machines = f"Machines:\n{table(rows)}" if rows else "No machines."
     return f"The lab is up (pid {found.pid}).\n{table(facts)}\n{machines}"

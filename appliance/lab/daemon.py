@@ -1,7 +1,7 @@
 """The lab's daemon: `python -m appliance.lab.daemon`, as root; place.py says where. lifecycle.py starts it.
 
-One event loop carries the API, the metadata service, the vendors and the package mirror; machines and
-balancers are processes of their own and outlive it.
+One event loop carries the API, the metadata service, the vendors, the package mirror and the Storage
+Box's door; machines and balancers are processes of their own and outlive it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from appliance.lab.package_cache import trim
 from appliance.lab.place import Place
 from appliance.lab.shell import claim
 from appliance.lab.state import FILE, Store
+from appliance.lab.storagebox import Box, Door
+from appliance.lab.storagebox import routes as storagebox_routes
 from appliance.lab.vendors import vendor_app, vendor_key
 
 log = logging.getLogger(__name__)
@@ -75,9 +77,15 @@ async def serve(place: Place) -> None:
     ]
     asyncio.get_running_loop().run_in_executor(None, trim, place.cache / "packages", PACKAGES_MOST)
     runners = [await _listen(*listener) for listener in listeners]
+    box = Box(place, layers)
+    await asyncio.to_thread(box.up)
+    said = place.folder / "log" / "storagebox.log"
+    door = Door(host, box.session, said, place.storage_box_port)
+    await door.open()
     await recover(lab)
     # Last: whoever gets an answer here can count on all the rest.
-    runners.append(await _listen(make_app(lab, token, bucket), "127.0.0.1", place.api_port))
+    app = make_app(lab, token, bucket, storagebox_routes(box, door))
+    runners.append(await _listen(app, "127.0.0.1", place.api_port))
     log.info("up: %s", place.api_endpoint)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

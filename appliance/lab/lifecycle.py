@@ -50,6 +50,7 @@ class Status:
     pid: int | None
     machines: tuple[Machine, ...]
     vendors: tuple[Vendor, ...]
+    storage_box: str
 
 
 def assemble(place: Place) -> tuple[NspawnHardware, Balancers]:
@@ -177,6 +178,7 @@ def status(place: Place) -> Status:
         pid=daemon.pid if daemon else None,
         machines=machines,
         vendors=vendors,
+        storage_box=place.storage_box,
     )
 
 

@@ -70,7 +70,16 @@ class Place:
     def token_file(self) -> Path:
         return self.folder / "token"
 
+    @property
+    def storage_box(self) -> str:
+        return f"sftp://{self.storage_box_user}@{self.host_ip}:{self.storage_box_port}"
+
+    @property
+    def storage_box_user(self) -> str:
+        return f"u{100000 + self.instance}"
+
     # On host_ip
     metadata_port: int = 8169
     mirror_port: int = 8142
+    storage_box_port: int = 23  # Hetzner's, for all but plain SFTP
     vendor_ports: tuple[tuple[str, int], ...] = (("alpha", 9101), ("beta", 9102))

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -74,7 +74,10 @@ def make_lab(
     return Lab(store, hardware, public, performers())
 
 
-def make_app(lab: Lab, token: str, bucket: Bucket | None = None) -> web.Application:
+def make_app(
+    lab: Lab, token: str, bucket: Bucket | None = None, more: Iterable[web.RouteDef] = ()
+) -> web.Application:
+    """`more`: the lab's own routes of others, below /_lab."""
     app = web.Application(middlewares=[_envelope, _guard, _strike])
     app[LAB], app[TOKEN], app[BUCKET] = lab, token, bucket or Bucket()
     for resource in RESOURCES:
@@ -90,6 +93,7 @@ def make_app(lab: Lab, token: str, bucket: Bucket | None = None) -> web.Applicat
             web.delete(FAULTS, _clear_faults),
         ]
     )
+    app.add_routes(more)
     app.add_routes(unserved.routes())
     app.cleanup_ctx.append(_watching)
     return app
