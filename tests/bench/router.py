@@ -129,7 +129,13 @@ async def throughput(session: aiohttp.ClientSession, runs: int, url: str, key: s
     return (runs // CONCURRENT + 1) * CONCURRENT / (time.perf_counter() - begun)
 
 
-async def measure(runs: int, direct: str, routed: str, key: str) -> None:
+def cpu(process: psutil.Process) -> float:
+    """Seconds so far."""
+    used = process.cpu_times()
+    return float(used.user + used.system)
+
+
+async def measure(runs: int, direct: str, routed: str, key: str, router: psutil.Process) -> None:
     async with aiohttp.ClientSession() as session:
         for _ in range(20):
             await ask(session, direct, key, "alpha-large", True)
@@ -140,8 +146,11 @@ async def measure(runs: int, direct: str, routed: str, key: str) -> None:
             more = through[what] - value
             say(f"{what:14} direct {value:6.2f} ms  routed {through[what]:6.2f} ms  added {more:.2f} ms")
         for name, url, model in (("direct", direct, "alpha-large"), ("routed", routed, "code")):
+            before = cpu(router)
             each = await throughput(session, runs * 4, url, key, model)
             say(f"{name}: {each:.0f} requests/s, {CONCURRENT} concurrent")
+        # Client, router and vendor share the cores; this says more of the router alone.
+        say(f"the router's CPU: {(cpu(router) - before) / (runs * 4) * 1e6:.0f} us a request")
 
 
 async def faults(direct: str, routed: str, key: str) -> None:
@@ -194,7 +203,7 @@ def main() -> None:
         router = stack.enter_context(process(words, port))
         say(f"idle {router.memory_info().rss / 2**20:.1f} MB")
         direct, routed = f"http://127.0.0.1:{ports['alpha']}", f"http://127.0.0.1:{port}"
-        asyncio.run(measure(arguments.runs, direct, routed, key))
+        asyncio.run(measure(arguments.runs, direct, routed, key, router))
         asyncio.run(faults(direct, routed, key))
         say(f"after {router.memory_info().rss / 2**20:.1f} MB")
 
