@@ -20,7 +20,7 @@ from tests.lab.serving import until
 from tests.node.router.house import QUICK, Answer, Routed, Vendor, provider
 
 SOMEONE = Provider(api=Api.OPENAI, base_url="http://x/v1", credential="x")
-STREAM: dict[str, Any] = {"messages": [{"role": "user", "content": "a b c"}], "stream": True}
+STREAM: dict[str, Any] = {"messages": [{"role": "user", "content": "a b c d e f g h i j"}], "stream": True}
 
 
 def lane(alpha: Vendor, beta: Vendor, seconds: float = 30, **more: Any) -> Lane:
@@ -94,7 +94,7 @@ def test_a_lane_ends_by_itself_and_what_is_in_flight_gets_its_answer(
     router: Routed, alpha: Vendor, beta: Vendor
 ) -> None:
     alpha.order("slow", seconds=0.1, pace=0.3)
-    opened(router, "1", lane(alpha, beta, seconds=0.5))
+    opened(router, "1", lane(alpha, beta, seconds=1.5))
     body = STREAM | {"model": "drill-1"}
     with requests.post(f"{router.url}/v1/chat/completions", json=body, stream=True, timeout=10) as got:
         until(lambda: is_unknown(router.ask("drill-1")), 5)

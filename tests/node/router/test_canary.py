@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,18 +85,16 @@ def test_a_canary_that_is_answered_leaves_an_open_breaker_to_its_probe(router: R
     assert router.state("alpha") == "open"
 
 
-def test_who_never_answers_holds_up_nobody(alpha: Vendor, beta: Vendor, keys: dict[str, str]) -> None:
-    alpha.order("hang")
+def test_who_never_answers_is_told_so(alpha: Vendor, beta: Vendor, keys: dict[str, str]) -> None:
     beta.order("hang")
 
     async def asked() -> Canaries:
         async with new_session() as session:
-            return await ask_all(InForce(two(alpha, beta), Keys(keys)), HttpOpener(session), seconds=0.5)
+            return await ask_all(InForce(two(alpha, beta), Keys(keys)), HttpOpener(session), seconds=2)
 
-    begun = time.monotonic()
     said = asyncio.run(asked())
-    assert time.monotonic() - begun < 0.95, "one after the other"
-    assert {c.detail for c in said.canaries} == {WORDS[Cause.DEADLINE]}
+    assert detail(said, "alpha") == "answered"
+    assert detail(said, "beta") == WORDS[Cause.DEADLINE]
 
 
 # --- what the lab's vendors do not say
@@ -169,11 +166,16 @@ def test_an_answer_that_met_its_limit_before_its_first_word_is_one() -> None:
     assert run(ask_all(alone(), Picky("max_completion_tokens", refused))).ok
 
 
-def test_silence_is_bounded_without_a_clock() -> None:
+def test_all_are_asked_at_once_and_within_half_a_minute(alpha: Vendor, beta: Vendor) -> None:
     class Deaf:
         async def open(self, question: Question, connect: float) -> Upstream:
             await asyncio.sleep(FOREVER)
             raise AssertionError
 
-    (said,) = run(ask_all(alone(), Deaf())).canaries
-    assert (said.detail, said.seconds) == (WORDS[Cause.DEADLINE], 30)
+    async def asked() -> tuple[Canaries, float]:
+        said = await ask_all(InForce(two(alpha, beta), Keys({"alpha": "a", "beta": "b"})), Deaf())
+        return said, asyncio.get_running_loop().time()
+
+    said, seconds = run(asked())
+    assert seconds == 30
+    assert [canary.seconds for canary in said.canaries] == [30, 30]
