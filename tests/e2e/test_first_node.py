@@ -78,9 +78,12 @@ def test_status_tells_all_of_it(node: Node) -> None:
     assert told["gateway"] == "ready"
     assert told["bundle"] == told["bundle_wanted"]
     assert told["snapshot"] == status["newest_snapshot"]
-    assert told["router"] == "not part of this version"
+    assert told["router"] == "ready"
+    assert {breaker["state"] for breaker in told["breakers"]} == {"closed"}
     assert node.address in told["certificate_names"]
-    assert {"gateway", "disk", "memory", "clock", "draining"} <= {check["name"] for check in told["checks"]}
+    assert {"gateway", "router", "canary", "disk", "memory", "clock", "draining"} <= {
+        check["name"] for check in told["checks"]
+    }
 
 
 def test_a_lab_that_has_machines_is_not_taken_down_unasked(node: Node) -> None:
@@ -92,7 +95,7 @@ def test_a_lab_that_has_machines_is_not_taken_down_unasked(node: Node) -> None:
 
 def test_only_ssh_and_tls_are_open_to_the_world(node: Node) -> None:
     open_ports = []
-    for port in (22, 80, 443, 8790, 18789):
+    for port in (22, 80, 443, 8790, 8791, 18789):
         with socket.socket() as wire:
             wire.settimeout(1)
             if wire.connect_ex((node.address, port)) == 0:
