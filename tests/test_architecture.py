@@ -26,13 +26,14 @@ PURE = {  # within the desk
     "bundle", "check_cloud", "check_policy", "cloud.read", "config.checks", "config.deadline_checks",
     "config.errors", "config.file", "config.finding", "config.initial", "config.values",
     "config.workload_checks", "config.yaml_lines", "findings", "hostkeys", "inputs", "model", "pki",
-    "plan", "policy", "pricing", "progress", "render", "settings",
+    "plan", "policy", "pricing", "progress", "render", "render_page", "reports", "reports.advice", "reports.page",
+    "reports.scale", "reports.timeline", "reports.words", "settings",
 }  # fmt: skip
 EFFECTS = {
     "aiohttp", "asyncio", "hcloud", "http", "os", "psutil", "requests", "shutil", "signal", "socket", "ssl",
     "subprocess", "tempfile", "threading", "time", "urllib.request",
 }  # fmt: skip
-USE_CASES = {"bake", "check", "deploy", "destroy", "init", "push", "status"}
+USE_CASES = {"bake", "check", "deploy", "destroy", "drill", "init", "push", "status"}
 ENDERS = {"sys.exit", "exit", "quit", "os._exit"}
 TOO_LONG = 400
 

@@ -16,8 +16,8 @@ Span = tuple[float, float]  # seconds, from and to
 
 
 def finite(seconds: float) -> float:
-    """What can be drawn, whatever was measured."""
-    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST)
+    """What can be drawn, whatever was measured; to the microsecond."""
+    return 0.0 if math.isnan(seconds) else round(min(max(seconds, 0.0), LONGEST), 6)
 
 
 @dataclass(frozen=True)

@@ -168,9 +168,9 @@ class _Drawing:
 
     def _next(self, before: Call, call: Call, end: float) -> None:
         """From the call that failed or was silent to the one that took its place."""
-        top, bottom = sorted(
-            (self._lane(c.provider, c.primary).y for c in (before, call)),
-        )
+        top, bottom = sorted(self._lane(c.provider, c.primary).y for c in (before, call))
+        if top == bottom:
+            return
         beside = (end if before.ended is None else before.ended) > call.began + OVERLAP
         x = self.scale.x(call.began)
         self.lines.append(Line("hedge" if beside else "next", x, top + BAR, bottom))
