@@ -26,8 +26,8 @@ PURE = {  # within the desk
     "bundle", "check_cloud", "check_policy", "cloud.read", "config.checks", "config.deadline_checks",
     "config.errors", "config.file", "config.finding", "config.initial", "config.values",
     "config.workload_checks", "config.yaml_lines", "findings", "hostkeys", "inputs", "model", "pki",
-    "plan", "policy", "pricing", "progress", "render", "render_page", "reports", "reports.advice", "reports.page",
-    "reports.scale", "reports.timeline", "reports.words", "settings",
+    "plan", "policy", "pricing", "progress", "render", "render_page", "reports", "reports.advice",
+    "reports.page", "reports.scale", "reports.timeline", "reports.words", "settings",
 }  # fmt: skip
 EFFECTS = {
     "aiohttp", "asyncio", "hcloud", "http", "os", "psutil", "requests", "shutil", "signal", "socket", "ssl",
