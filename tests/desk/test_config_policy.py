@@ -185,6 +185,7 @@ def warned(text: str) -> str:
         ),
         (with_code("deadlines: {start: 8}"), "3 s are left for the last fallback; start of at least 10"),
         (spoil("fail_closed: true", "fail_closed: true\n    mode: hold"), "batch.mode: holds answers back"),
+        (GOOD, "by choice; failed_status: 422 lets clients read the cause"),
         (spoil("https://beta.example/v1", "https://beta.example"), "will ask https://beta.example/messages"),
     ],
 )

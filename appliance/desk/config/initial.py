@@ -170,8 +170,8 @@ $providers
 #                   middle, the client gets a clear error, never a silent end and never two answers mixed.
 #                   hold: a stream is held until it is whole, and if the provider breaks the fallback answers
 #                   instead. Until then clients get comments only, up to deadlines.total: let them wait longer
-#   failed_status   when nobody answered: 503 (if left out), whose words the gateway masks, or 422, which
-#                   keeps the cause for clients to read (most do not try again then)
+#   failed_status   when nobody answered: 503 (if left out), of which the gateway makes a 502 without the
+#                   cause, or 422, with the cause for clients to read; most of them do not try again then
 #   deadlines       any of those below, for this workload
 #   context_window  tokens the models take (128000 if left out); a request that is too long for one of them
 #                   goes to the next whose window is larger
@@ -198,6 +198,7 @@ workloads:
   batch:
     primary: $fallback
     fail_closed: true
+    failed_status: 422
 
 # When silence is acted on, in seconds (0.1 to 600). Only content counts as a sign of life: text, tool calls,
 # reasoning; not headers, comments or empty chunks. A slow answer is never cut off by `hedge`: the fallback

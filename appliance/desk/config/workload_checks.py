@@ -71,7 +71,10 @@ def _failing_over(where: Where, workload: dict[str, Value]) -> Iterator[Finding]
         yield Finding((*where, "fail_closed"), "there is a fallback as well", "keep one of the two")
     if closed is True and fallback is None:
         what = "when the primary fails, this workload's requests fail: by choice"
-        yield Finding((*where, "fail_closed"), what, warning=True)
+        right = (
+            "" if workload.get("failed_status") == 422 else "failed_status: 422 lets clients read the cause"
+        )
+        yield Finding((*where, "fail_closed"), what, right, warning=True)
         if workload.get("mode") == "hold":
             what = "holds answers back, and has no fallback that would answer in place of a broken one"
             yield Finding((*where, "mode"), what, "pass", warning=True)
