@@ -80,9 +80,9 @@ def _cause(row: Row) -> tuple[str, str]:
         return "a client got an error though a provider could have answered", LOOK
     if row.expected is Expected.PRIMARY and _by_another(row):
         return "a slow but healthy answer was not waited for", "raise `deadlines.hedge` in appliance.yaml"
-    if row.healed is None:
-        return "the right outcome, but the primary was not asked again afterwards", LOOK
-    return "the right outcome, but not as it should be: see the rows", LOOK
+    if all(re.search(r"\btook\b", wrong) for wrong in row.wrong):
+        return "the right outcome, but too late: is the node busy, or the provider slow now?", LOOK
+    return "the right outcome, but not as it should come about: see the rows", LOOK
 
 
 def _failed_fallback(row: Row) -> Call | None:

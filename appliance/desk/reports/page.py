@@ -72,7 +72,7 @@ def page(report: Report, templates: Mapping[str, str]) -> str:
     """HTML. `templates` are assets.report_templates()."""
     cells = [Cell(place, row, (row.workload, row.level, row.kind)) for place, row in enumerate(report.rows)]
     columns = _columns(cells)
-    found = _faults(cells)
+    found = _faults(cells, _primaries(report.rows))
     values = {
         "report": report,
         "red": sum(not row.ok for row in report.rows),
@@ -108,7 +108,14 @@ def _columns(cells: Sequence[Cell]) -> list[Column]:
     return [column for column in every if column in drilled]
 
 
-def _faults(cells: Sequence[Cell]) -> tuple[Fault, ...]:
+def _primaries(rows: Sequence[Row]) -> dict[str, str]:
+    """Workload -> provider: a fault that keeps calls from reaching it hides its name in that row."""
+    return {
+        row.workload: call.provider for row in rows for ask in row.asks for call in ask.calls if call.primary
+    }
+
+
+def _faults(cells: Sequence[Cell], primaries: Mapping[str, str]) -> tuple[Fault, ...]:
     found = []
     for name in dict.fromkeys(cell.row.fault for cell in cells):
         mine = [cell for cell in cells if cell.row.fault == name]
@@ -117,7 +124,10 @@ def _faults(cells: Sequence[Cell]) -> tuple[Fault, ...]:
             Fault(
                 name,
                 {cell.column: cell for cell in mine},
-                tuple(Picture(cell, timeline(cell.row)) for cell in pictures),
+                tuple(
+                    Picture(cell, timeline(cell.row, primaries.get(cell.row.workload, "")))
+                    for cell in pictures
+                ),
             )
         )
     return tuple(found)
@@ -143,9 +153,9 @@ def _figures(rows: Sequence[Row]) -> Iterator[Figure]:
     told = [row for row in right if row.expected is Expected.ERROR]
     over = "over healthy"
     kinds = (
-        ("fallback after an error", over, [_over(r, 0) for r in moved if not _beside(r.asks[0])]),
-        ("fallback after silence", over, [_over(r, 0) for r in moved if _beside(r.asks[0])]),
-        ("next request, breaker open", over, [_over(r, 1) for r in moved if len(r.asks) > 1]),
+        ("fallback after an error", over, [_over(r, r.asks[0]) for r in moved if not _beside(r.asks[0])]),
+        ("fallback after silence", over, [_over(r, r.asks[0]) for r in moved if _beside(r.asks[0])]),
+        ("next request, breaker open", over, [s for r in moved for s in _behind_breaker(r)]),
         ("one clear error", "in all", [r.asks[0].seconds for r in told]),
     )
     for what, measure, found in kinds:
@@ -153,8 +163,15 @@ def _figures(rows: Sequence[Row]) -> Iterator[Figure]:
             yield Figure(what, measure, max(*found, 0.0), max(median(found), 0.0))
 
 
-def _over(row: Row, ask: int) -> float:
-    return row.asks[ask].seconds - row.healthy
+def _over(row: Row, ask: Ask) -> float:
+    return ask.seconds - row.healthy
+
+
+def _behind_breaker(row: Row) -> Iterator[float]:
+    """Over healthy: later requests, the fault still on, for which nobody asked the primary."""
+    for ask in row.asks[1:]:
+        if ask.began < row.fault_ended and ask.calls and not any(call.primary for call in ask.calls):
+            yield _over(row, ask)
 
 
 def _beside(ask: Ask) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -98,3 +98,14 @@ def _step(stretch: Stretch, apart: float) -> float:
     least = max((stretch.end - stretch.begin) * apart / width, 1e-6)
     power = 10.0 ** math.floor(math.log10(least))
     return next((step * power for step in STEPS if step * power >= least), 10 * power)
+
+
+def tracks(spans: Sequence[Span]) -> list[int]:
+    """For each span the first of as many lines as needed on which it lies beside no other."""
+    free: list[float] = []
+    found = [0] * len(spans)
+    for index, (begin, end) in sorted(enumerate(spans), key=lambda item: finite(item[1][0])):
+        track = next((n for n, until in enumerate(free) if until <= finite(begin)), len(free))
+        free[track:] = [max(finite(begin), finite(end)), *free[track + 1 :]]
+        found[index] = track
+    return found

@@ -5,12 +5,12 @@ From above: the fault, the client's requests, then a lane a provider, the primar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from appliance.contract.drill import Ask, Call, Ended, Expected, Row
 from appliance.desk.reports import words
-from appliance.desk.reports.scale import Scale, Span, scale
+from appliance.desk.reports.scale import Scale, Span, scale, tracks
 
 WIDTH, LEFT, RIGHT = 370.0, 72.0, 362.0
 TOP, PITCH, BAR, AXIS = 8.0, 31.0, 12.0, 24.0
@@ -23,9 +23,11 @@ OVERLAP = 0.002  # seconds: a call that begins so long before the one before it 
 
 @dataclass(frozen=True)
 class Lane:
+    """`lines`: their tops; more than one where bars lie beside one another in time."""
+
     name: str
     whole: str
-    y: float
+    lines: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,15 @@ class Timeline:
     bar: float = BAR
 
 
-def timeline(row: Row) -> Timeline:
-    return _Drawing(row).done()
+def timeline(row: Row, primary: str = "") -> Timeline:
+    """`primary` names it where no call of it was seen."""
+    return _Drawing(row, primary).done()
 
 
 @dataclass
 class _Drawing:
     row: Row
+    primary: str
     bars: list[Bar] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
@@ -105,22 +109,49 @@ class _Drawing:
 
     def __post_init__(self) -> None:
         self.scale: Scale = scale(_spans(self.row), LEFT, RIGHT)
-        self.primary, self.others = _providers(self.row)
-        names = ("fault", "requests", self.primary, *self.others)
-        self.lanes = tuple(
-            Lane(_short(words.legible(name), LEFT - 8), words.legible(name), TOP + n * PITCH)
-            for n, name in enumerate(names)
-        )
-        self.bottom = TOP + len(self.lanes) * PITCH
+        self.ends = [(ask.began, ask.began + ask.seconds) for ask in self.row.asks]
+        calls = [
+            (call, (call.began, end if call.ended is None else call.ended))
+            for ask, (_, end) in zip(self.row.asks, self.ends, strict=True)
+            for call in ask.calls
+        ]
+        self.primary = next((call.provider for call, _ in calls if call.primary), self.primary or "primary")
+        self.others = list(dict.fromkeys(call.provider for call, _ in calls if not call.primary))
+        self.lanes: list[Lane] = []
+        self.bottom = TOP
+        self._lane("fault", 1)
+        self.ask_tops = self._tops("requests", self.ends)
+        self.call_tops: dict[int, float] = {}
+        for name, primary in ((self.primary, True), *((name, False) for name in self.others)):
+            mine = [
+                (call, span)
+                for call, span in calls
+                if call.primary == primary and (primary or call.provider == name)
+            ]
+            tops = self._tops(name, [span for _, span in mine])
+            self.call_tops |= {id(call): top for (call, _), top in zip(mine, tops, strict=True)}
+
+    def _tops(self, name: str, spans: Sequence[Span]) -> list[float]:
+        """A lane's bars: the top of each."""
+        found = tracks(spans)
+        lane = self._lane(name, max(found, default=0) + 1)
+        return [lane.lines[track] for track in found]
+
+    def _lane(self, name: str, lines: int) -> Lane:
+        whole = words.legible(name)
+        lane = Lane(_short(whole, LEFT - 8), whole, tuple(self.bottom + n * PITCH for n in range(lines)))
+        self.lanes.append(lane)
+        self.bottom += lines * PITCH
+        return lane
 
     def done(self) -> Timeline:
         self._fault()
-        for ask in self.row.asks:
-            self._ask(ask)
+        for ask, (_, end), top in zip(self.row.asks, self.ends, self.ask_tops, strict=True):
+            self._ask(ask, end, top)
         self._healed()
         return Timeline(
             height=self.bottom + AXIS,
-            lanes=self.lanes,
+            lanes=tuple(self.lanes),
             bars=tuple(self.bars),
             marks=tuple(self.marks),
             lines=tuple(self.lines),
@@ -130,19 +161,16 @@ class _Drawing:
         )
 
     def _fault(self) -> None:
-        row, y = self.row, self.lanes[0].y
+        row, y = self.row, self.lanes[0].lines[0]
         name, began, ended = words.legible(row.fault), row.fault_began, row.fault_ended
         told = f"{name}, {words.seconds(ended - began)} long"
-        title = (
-            f"the fault: {told}, from {words.seconds(row.fault_began)} to {words.seconds(row.fault_ended)}"
-        )
-        self._bar("fault", "fault", y, row.fault_began, row.fault_ended, title, told)
-        for moment in (row.fault_began, row.fault_ended):
+        title = f"the fault: {name}, from {words.seconds(began)} to {words.seconds(ended)}"
+        self._bar("fault", "fault", y, began, ended, title, told)
+        for moment in (began, ended):
             self.lines.append(Line("edge", self.scale.x(moment), y, self.bottom))
 
-    def _ask(self, ask: Ask) -> None:
-        row, y = self.row, self.lanes[1].y
-        end = ask.began + ask.seconds
+    def _ask(self, ask: Ask, end: float, y: float) -> None:
+        row = self.row
         look = _look(ask, row, self.primary)
         self._bar("ask", look, y, ask.began, end, f"a request: {words.outcome(ask)}", words.outcome(ask))
         self._first(ask.first, y)
@@ -157,18 +185,16 @@ class _Drawing:
     def _call(self, call: Call, ask: Ask, end: float) -> None:
         won = call.provider == ask.answered_by and ask.ended is Ended.ANSWER and call is _last(ask)
         look = f"{'primary' if call.primary else 'other'} {'won' if won else 'lost'}"
-        y = self._lane(call.provider, call.primary).y
+        y = self.call_tops[id(call)]
         told = words.legible(call.outcome)
         until = end if call.ended is None else call.ended
-        lasted = words.seconds(until - call.began)
-        self._bar(
-            "call", look, y, call.began, until, f"{words.legible(call.provider)}: {told}, {lasted}", told
-        )
+        title = f"{words.legible(call.provider)}: {told}, {words.seconds(until - call.began)}"
+        self._bar("call", look, y, call.began, until, title, told)
         self._first(call.first, y)
 
     def _next(self, before: Call, call: Call, end: float) -> None:
         """From the call that failed or was silent to the one that took its place."""
-        top, bottom = sorted(self._lane(c.provider, c.primary).y for c in (before, call))
+        top, bottom = sorted((self.call_tops[id(before)], self.call_tops[id(call)]))
         if top == bottom:
             return
         beside = (end if before.ended is None else before.ended) > call.began + OVERLAP
@@ -180,7 +206,7 @@ class _Drawing:
     def _healed(self) -> None:
         if self.row.healed is None:
             return
-        x, y = self.scale.x(self.row.fault_ended + self.row.healed), self.lanes[2].y
+        x, y = self.scale.x(self.row.fault_ended + self.row.healed), self.lanes[2].lines[0]
         told = f"healed +{words.seconds(self.row.healed)}"
         self.marks.append(Mark("healed", x, y, f"{told}: the primary answers again"))
         self._label(y, x + 5, x - 5, told, "healed")
@@ -211,9 +237,6 @@ class _Drawing:
                 self.labels.append(Label(x, y + LABEL, anchor, text, look))
                 return
 
-    def _lane(self, provider: str, primary: bool) -> Lane:
-        return self.lanes[2 if primary else 3 + self.others.index(provider)]
-
 
 def _ticks(of: Scale) -> Iterator[Tick]:
     """As many as there is room for, none beyond the right edge."""
@@ -235,13 +258,6 @@ def _spans(row: Row) -> list[Span]:
         spans.append((ask.began, ask.began + ask.seconds))
         spans += [(c.began, c.ended) for c in ask.calls if c.ended is not None]
     return spans
-
-
-def _providers(row: Row) -> tuple[str, list[str]]:
-    """The primary's name, where a call of it was seen, and the others in the order they were asked."""
-    calls = [call for ask in row.asks for call in ask.calls]
-    primary = next((call.provider for call in calls if call.primary), "primary")
-    return primary, list(dict.fromkeys(call.provider for call in calls if not call.primary))
 
 
 def _look(ask: Ask, row: Row, primary: str) -> str:

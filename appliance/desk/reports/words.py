@@ -65,8 +65,18 @@ def first(row: Row) -> Ask | None:
 
 
 def second(row: Row) -> Ask | None:
-    """The one after it, that met the open breaker; not every row has it."""
-    return row.asks[1] if len(row.asks) > 1 else None
+    """The one after it, that met what it left: an open breaker, or none. Not every row has it."""
+    return next((ask for ask in row.asks if ask.began >= row.asks[0].began + row.asks[0].seconds), None)
+
+
+def beside(row: Row, ask: Ask) -> str:
+    """When a later request was, e.g. ", after the fault"."""
+    first = row.asks[0]
+    if ask is first:
+        return ""
+    if ask.began >= row.fault_ended:
+        return ", after the fault"
+    return ", after it" if ask.began >= first.began + first.seconds else ", at the same time"
 
 
 def against(row: Row) -> str:
