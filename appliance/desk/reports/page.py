@@ -89,11 +89,16 @@ def page(report: Report, templates: Mapping[str, str]) -> str:
     }
     filters: dict[str, Callable[..., object]] = {
         "legible": words.legible,
-        "seconds": words.seconds,
+        "seconds": _seconds,
         "count": words.count,
         "px": _px,
     }
     return render_page("drill.html.j2", templates, values, filters)
+
+
+def _seconds(value: float) -> str:
+    """Not broken before its unit."""
+    return words.seconds(value).replace(" ", "\u00a0")
 
 
 def _px(places: float) -> str:
