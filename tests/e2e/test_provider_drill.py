@@ -1,4 +1,4 @@
-"""The drill on a real node: green on every row, red where it should be, unseen by users, gone with the desk."""
+"""The drill on a real node: green on every row, red where it should be, unseen by users, gone with a desk."""
 
 from __future__ import annotations
 
