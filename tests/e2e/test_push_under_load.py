@@ -23,6 +23,7 @@ pytestmark = pytest.mark.lab
 PROCESSES = ["systemctl", "show", "-p", "MainPID", "openclaw", "appliance-router"]
 GATEWAY_LOCKS_AT = 10  # failures of an address, by the template of openclaw.json
 SLOW_STREAMS = {"fault": "slow", "stream": True, "seconds": 0.2, "pace": 0.03}
+LONG_STREAM = {**SLOW_STREAMS, "pace": 0.5}
 
 
 @dataclass
@@ -113,7 +114,7 @@ def _under_load(node: Node) -> Iterator[Load]:
             client.join()
 
 
-def _edited(node: Node, change: Callable[[dict[str, Any]], None]) -> None:
+def _edited(node: Node, change: Callable[[dict[str, Any]], object]) -> None:
     config = node.config()
     change(config)
     node.desk.edit(config)
@@ -133,7 +134,10 @@ def test_no_request_fails_while_timeout_workload_and_key_are_pushed(node: Node) 
         with openai_client(node.desk, node.address, "pushed") as client:
             assert "beta" in _plain(client)
 
-        _edited(node, lambda c: c["providers"]["alpha"].update(key=_secret(node, new)))
+        rotated = {"key": _secret(node, new)}
+        _edited(
+            node, lambda c: [c["providers"][name].update(rotated) for name in ("alpha", "alpha-messages")]
+        )
         node.desk.does("push")
         load.grows()  # what began with the old one has ended
         vendor.takes(new)  # the old one is revoked: whoever still used it would fail
@@ -160,7 +164,7 @@ def test_a_new_gateway_token_is_in_force_at_once_and_ends_no_answer(node: Node) 
     try:
         with node_shell(node) as shell:
             process = shell.check(PROCESSES)
-            vendor.orders({"fault": "slow", "stream": True, "seconds": 6})
+            vendor.orders(LONG_STREAM)
             asking.start()
             _edited(node, lambda c: c["gateway"].update(token=_secret(node, new)))
             node.desk.does("push")
