@@ -94,7 +94,7 @@ def test_a_fail_closed_workload_fails_clearly_and_at_once_and_is_well_with_its_p
     beta.orders({"fault": "status", "status": 500})
     for _ in range(2):  # the second meets the open breaker, which masks nothing
         began = time.monotonic()
-        with pytest.raises(openai.InternalServerError):
+        with pytest.raises(openai.UnprocessableEntityError, match="beta failed with an error of its own"):
             ask(node, "batch")
         assert time.monotonic() - began < BOUND_SECONDS
     beta.heals()
