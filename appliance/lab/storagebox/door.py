@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 import struct
 import time
@@ -138,8 +140,11 @@ class Door:
             for way in ways:
                 way.cancel()
             inside.close()
-            with contextlib.suppress(ProcessLookupError):
-                sshd.kill()
+            if sshd.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(
+                        sshd.pid, signal.SIGKILL
+                    )  # its own kill() would race the loop for its exit status
             await sshd.wait()
 
     async def _pass(self, visit: _Visit, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
