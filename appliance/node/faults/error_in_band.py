@@ -32,7 +32,7 @@ async def _after(visit: Visit) -> web.StreamResponse:
         await visit.give(response, got, content=1)
         visit.record.outcome = "an error in band"
         event = words.error_event(visit.api, _reason(visit))
-        await visit.write(response, Piece(event, Stage.CLOSING))
+        await visit.write(response, Piece(event, Stage.CONTENT))
         return response
 
 

@@ -20,14 +20,14 @@ def _first_at(share: float) -> Strike:
         visit.record.outcome = "slow"
         at = visit.record.began + share * visit.hedge
         async with visit.upstream() as got:
-            response = await visit.begin(got) if visit.stream else None
+            if not visit.stream:
+                await visit.wait(at - time.monotonic())
+            response = await visit.begin(got)
             async for piece in visit.pieces(got):
-                if response is None or piece.stage is not Stage.OPENING:
+                if piece.stage is not Stage.OPENING:
                     await visit.wait(at - time.monotonic())
-                response = response or await visit.begin(got)
                 await visit.write(response, piece)
-            visit.record.whole = True
-            return response or web.Response()
+            return response
 
     return strike
 

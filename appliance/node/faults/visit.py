@@ -37,7 +37,7 @@ class Record:
     ended: float | None = None
     outcome: str = ""
     text: str = ""
-    whole: bool = False  # all of the answer flowed
+    whole: bool = False  # all of the answer flowed, up to the words that say so
 
 
 class Refused(Exception):  # noqa: N818 - the word of the house
@@ -95,7 +95,6 @@ class Visit:
             if content == 0 and piece.stage is Stage.CONTENT:
                 await self.wait(BEAT)
                 return
-        self.record.whole = True
 
     async def pieces(self, got: aiohttp.ClientResponse) -> AsyncIterator[Piece]:
         if not self.stream:
@@ -124,6 +123,8 @@ class Visit:
         await response.write(piece.data)
         if piece.stage is Stage.CONTENT and self.record.first is None:
             self.record.first = time.monotonic()
+        if piece.stage is Stage.CLOSING:
+            self.record.whole = True
         if len(self.record.text) < KEPT:
             self.record.text += piece.text
 

@@ -22,7 +22,8 @@ def beta() -> Iterator[Vendor]:
         yield running
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test machine may be late; what is late on a node has tests of its own."""
     monkeypatch.setattr(limits, "FLOOR", 2.0)
+    monkeypatch.setattr(limits, "PATIENCE", 4.0)

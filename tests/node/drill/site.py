@@ -26,7 +26,7 @@ QUICK: dict[str, float] = {
     "connect": 0.3, "hedge": 0.5, "whole_hedge": 0.5, "between": 0.6, "closing": 0.3, "start": 4, "total": 8,
     "comment": 0.2,
 }  # fmt: skip
-HEAL = {"server_error": 1.5, "rate_limited": 1.5, "refused": 60}  # seconds
+HEAL = {"server_error": 1.5, "rate_limited": 60, "refused": 60}  # seconds
 LARGER = 500_000  # tokens: of the fallback that takes what is too long for the primary
 
 

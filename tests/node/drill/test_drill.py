@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from appliance.contract.drill import Ended, Expected
 from appliance.node.faults import FAULTS
 from tests.node.drill.site import drilled, red, site
 from tests.node.router.house import Vendor
+
+pytestmark = pytest.mark.usefixtures("busy")
 
 
 def test_a_router_that_keeps_its_word_is_green_on_every_row(
