@@ -120,7 +120,7 @@ def _edited(node: Node, change: Callable[[dict[str, Any]], object]) -> None:
     node.desk.edit(config)
 
 
-def test_no_request_fails_while_timeout_workload_and_key_are_pushed(node: Node) -> None:
+def test_no_request_fails_while_deadlines_workload_and_key_are_pushed(node: Node) -> None:
     vendor = _alpha(node)
     vendor.orders(SLOW_STREAMS)
     with node_shell(node) as shell, _rotation(node, vendor) as (old, new), _under_load(node) as load:
