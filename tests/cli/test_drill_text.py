@@ -115,3 +115,10 @@ def test_each_kind_of_wrong_has_its_words(changes: dict[str, object], said: str)
 def test_a_provider_that_stopped_answering_directly_makes_a_drill_red() -> None:
     of = report(*rows(("code",), ("503",))).model_copy(update={"canaries": canaries(beta="fell silent")})
     assert verdict(of).startswith("RED: 1 provider asked directly; ")
+
+
+def test_an_error_in_a_stream_that_began_well_is_not_called_by_its_200() -> None:
+    of = row("private", "503", Level.GATEWAY, Kind.STREAM)
+    asks = (of.asks[0].model_copy(update={"status": 200}),)
+    lines = said(report(of.model_copy(update={"asks": asks})))
+    assert any("503 one clear error error in band" in " ".join(line.split()) for line in lines)

@@ -44,13 +44,14 @@ def where(row: Row) -> str:
 
 
 def who(ask: Ask | None) -> str:
-    """Who answered, or what came instead, e.g. "beta" or "error 503"."""
+    """Who answered, or what came instead, e.g. "beta", "error 503" or "error in band"."""
     if ask is None:
         return "not asked"
     if ask.ended is Ended.ANSWER:
         return legible(ask.answered_by or "somebody")
     if ask.ended is Ended.ERROR:
-        return f"error {ask.status}" if ask.status else "error"
+        in_band = ask.status is None or ask.status < 400
+        return "error in band" if in_band else f"error {ask.status}"
     return ENDED[ask.ended]
 
 
