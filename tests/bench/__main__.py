@@ -24,6 +24,9 @@ from pathlib import Path
 
 import requests
 
+from tests.bench.providers import hold_answers, show
+from tests.e2e.conftest import Desk, Node
+
 BOUND_SECONDS = 1200
 
 
@@ -171,11 +174,20 @@ def measure_cold(bench: Bench, runs: int) -> None:
                 bench.environment = warm
 
 
+def measure_providers(bench: Bench, _: int) -> None:
+    """Its own table: each fault's seconds, ours beside OpenClaw's own fallback."""
+    hold_answers(bench.folder)
+    bench.appliance("build")
+    address = bench.appliance("deploy", "--yes")["address"]
+    show(Node(Desk(bench.folder, bench.environment), str(address)))
+
+
 def lab_access(bench: Bench) -> tuple[str, dict[str, str]]:
     answer = bench.appliance("lab", "env")
     return str(answer["HCLOUD_ENDPOINT"]), {"Authorization": f"Bearer {answer['HCLOUD_TOKEN']}"}
 
 
+LONG = {"cold", "providers"}  # measured where they are named
 MEASURES: dict[str, Callable[[Bench, int], None]] = {
     "help": measure_help,
     "lab": measure_lab,
@@ -186,6 +198,7 @@ MEASURES: dict[str, Callable[[Bench, int], None]] = {
     "deploy": measure_deploy,
     "demo": measure_demo,
     "cold": measure_cold,
+    "providers": measure_providers,
 }
 
 
@@ -193,10 +206,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description=__doc__.split("\n")[0] if __doc__ else ""
     )
-    parser.add_argument("figures", nargs="*", choices=[*MEASURES, []], help="which; all but `cold` if none")
+    parser.add_argument("figures", nargs="*", choices=[*MEASURES, []], help="which; the quick ones if none")
     parser.add_argument("--runs", type=int, default=5)
     chosen = parser.parse_args()
-    figures = chosen.figures or [name for name in MEASURES if name != "cold"]
+    figures = chosen.figures or [name for name in MEASURES if name not in LONG]
     folder = Path(tempfile.mkdtemp(prefix="appliance-bench-"))
     environment = os.environ | {"APPLIANCE_LAB_INSTANCE": "20"}
     bench = Bench(folder, environment)

@@ -126,10 +126,8 @@ async def run(client: ClientSession, scripted: str, batch: dict[str, Any], one: 
 
 
 async def calls(client: ClientSession, provider: str) -> list[Any]:
-    known: list[Any] = []
     async with client.get(provider) as got:
-        known = await got.json()
-    return known
+        return list(await got.json())
 
 
 async def tries(port: int) -> list[Any]:
@@ -139,7 +137,8 @@ async def tries(port: int) -> list[Any]:
     connector, timeout = TCPConnector(limit=0, force_close=True), ClientTimeout(total=BOUND_SECONDS)
     async with ClientSession(connector=connector, timeout=timeout) as client:
         scripted = f"http://127.0.0.1:{port}"
-        return await asyncio.gather(*(run(client, scripted, batch, one) for one in batch["tries"]))
+        work = (run(client, scripted, batch, one) for one in batch["tries"])
+        return list(await asyncio.gather(*work))
 
 
 def main() -> None:
