@@ -82,14 +82,23 @@ class Sftp(Shape):
             return public_key
         return f'restrict,command="{self.append_command}" {public_key}'
 
+    def ssh(self, key: str, known_hosts: str) -> list[str]:
+        """The way there. `key` and `known_hosts` are paths without blanks."""
+        options = {
+            "BatchMode": "yes",
+            "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "yes",
+            "ConnectTimeout": 20,
+            "ServerAliveInterval": 15,
+            "ServerAliveCountMax": 4,
+            "UserKnownHostsFile": known_hosts,
+        }
+        told = [f"-o{name}={value}" for name, value in options.items()]
+        return ["ssh", "-F", "none", *told, "-i", key, "-p", str(self.port), f"{self.user}@{self.host}"]
+
     def restic(self, key: str, known_hosts: str, *, append: bool) -> list[str]:
-        """Restic's words for where and how. `key` and `known_hosts` are paths."""
-        options = [
-            "-F none -oBatchMode=yes -oIdentitiesOnly=yes -oStrictHostKeyChecking=yes",
-            "-oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=4",
-            f"-oUserKnownHostsFile={known_hosts} -i {key} -p {self.port} {self.user}@{self.host}",
-        ]
-        ssh = " ".join(["ssh", *options])
+        """Restic's words for where and how."""
+        ssh = " ".join(self.ssh(key, known_hosts))
         if append:  # restic speaks to what runs at the other end as if it were its own rclone
             return ["-o", f"rclone.program={ssh}", "--repo", f"rclone:{self.path}"]
         return ["-o", f"sftp.command={ssh} -s sftp", "--repo", self.address]
