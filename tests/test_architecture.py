@@ -23,8 +23,9 @@ OWNERS = {
 }
 STARTS_PROCESSES = {"subprocess", "pty", "asyncio.subprocess"}
 PURE = {  # within the desk
-    "bundle", "check_cloud", "check_policy", "cloud.read", "config.checks", "config.deadline_checks",
-    "config.errors", "config.file", "config.finding", "config.initial", "config.values",
+    "backup_policy", "bundle", "check_cloud", "check_policy", "cloud.read", "config.backup_checks",
+    "config.backup_file", "config.backup_values", "config.checks", "config.deadline_checks",
+    "config.errors", "config.file", "config.finding", "config.initial", "config.pieces", "config.values",
     "config.workload_checks", "config.yaml_lines", "findings", "hostkeys", "inputs", "model", "pki",
     "plan", "policy", "pricing", "progress", "render", "render_page", "reports", "reports.advice",
     "reports.page", "reports.scale", "reports.timeline", "reports.words", "settings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from appliance.contract import backup
 from appliance.contract import bundle as contract
 from appliance.contract.node_report import NodeReport
 from appliance.contract.trouble import ConfigTrouble
@@ -17,6 +18,14 @@ from appliance.desk.remote import Shell
 from appliance.desk.secrets import read_secrets
 from appliance.desk.settings import Settings, Workload
 
+# Name in the bundle -> where appliance.yaml names it. The operator's key is not among them.
+BACKUP_SECRETS = {
+    backup.PASSPHRASE: "backup.passphrase",
+    backup.SSH_KEY: "backup.ssh_key",
+    backup.S3_ID: "backup.s3_id",
+    backup.S3_SECRET: "backup.s3_secret",
+}
+
 
 def material(settings: Settings) -> Material:
     """Read what a bundle is made of. ConfigTrouble names every secret and file that is amiss."""
@@ -24,6 +33,9 @@ def material(settings: Settings) -> Material:
     secrets = {contract.GATEWAY_TOKEN: found["gateway.token"]}
     for provider in settings.providers:
         secrets[contract.PROVIDER + provider.name] = found[f"providers.{provider.name}.key"]
+    for name, where in BACKUP_SECRETS.items():
+        if where in found:
+            secrets[name] = found[where]
     tls = settings.tls
     path = tls.ca_cert or tls.certificate
     assert path is not None  # config.py has seen to one of them

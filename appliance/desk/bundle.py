@@ -10,9 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from appliance.contract import backup
 from appliance.contract import bundle as contract
 from appliance.desk import archive
 from appliance.desk.archive import Entry
+from appliance.desk.backup_policy import backup_json
 from appliance.desk.pki import Authority
 from appliance.desk.policy import router_json
 from appliance.desk.render import render
@@ -42,6 +44,8 @@ class Bundle:
 def wanted(settings: Settings, material: Material) -> Bundle:
     """What this desk would have on the node."""
     files = {**render(settings, material.templates), contract.ROUTER_POLICY: router_json(settings)}
+    if settings.backup is not None:
+        files[backup.POLICY] = backup_json(settings.name, settings.backup)
     if material.chain is not None:
         files[contract.TLS_CHAIN] = material.chain
     return make(settings, files, material.secrets)

@@ -42,6 +42,10 @@ def secret_refs(settings: Settings) -> dict[str, SecretRef]:
         refs["tls.ca_key"] = settings.tls.ca_key
     if settings.tls.key:
         refs["tls.key"] = settings.tls.key
+    if settings.backup:
+        for key in ("passphrase", "ssh_key", "s3_id", "s3_secret"):
+            if ref := getattr(settings.backup, key):
+                refs[f"backup.{key}"] = ref
     return refs
 
 

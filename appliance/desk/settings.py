@@ -7,6 +7,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from appliance.contract.backup import Repository, Retention
 from appliance.contract.router_policy import BreakerTimes, CanaryRule, Deadlines, Mode
 
 
@@ -109,6 +110,23 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Backup:
+    """Where backups go, and the keys to it: which of them there are, the repository's kind says."""
+
+    repository: Repository
+    passphrase: SecretRef
+    ssh_key: SecretRef | None  # the node's
+    operator_key: Path | None  # the desk's own: it may delete
+    s3_id: SecretRef | None
+    s3_secret: SecretRef | None
+    every_hours: int
+    retention: Retention
+    verify_percent: int
+    secrets: bool
+    webhook: str | None
+
+
+@dataclass(frozen=True)
 class Settings:
     """One appliance.yaml."""
 
@@ -125,6 +143,7 @@ class Settings:
     gateway_token: SecretRef
     providers: tuple[Provider, ...]
     workloads: tuple[Workload, ...]
-    backup_repository: str | None
+    backup: Backup | None = None
+    server_backups: bool = False  # Hetzner's own
     breaker: BreakerTimes = field(default_factory=BreakerTimes)
     canary: CanaryRule = field(default_factory=CanaryRule)

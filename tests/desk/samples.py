@@ -46,5 +46,4 @@ SETTINGS = Settings(
         Workload("code", ModelRef("alpha", "big/1"), (ModelRef("beta", "other"),), 128_000, 8_000),
         Workload("batch", ModelRef("alpha", "big/1"), (), 200_000, 4_000),
     ),
-    backup_repository=None,
 )

@@ -11,6 +11,7 @@ from ipaddress import IPv4Network
 from urllib.parse import urlsplit
 
 from appliance.desk.config import values
+from appliance.desk.config.backup_checks import check_backup
 from appliance.desk.config.deadline_checks import check_deadlines
 from appliance.desk.config.file import NetworkSection
 from appliance.desk.config.finding import Finding, group, parsed
@@ -29,6 +30,7 @@ def cross_check(file: dict[str, Value]) -> list[Finding]:
         *_tls(file),
         *_access(file),
         *_provider_urls(file),
+        *check_backup(file),
     ]
 
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from appliance.desk.config.file import ConfigFile, kind_of
+from appliance.desk.config.file import ConfigFile
+from appliance.desk.config.pieces import kind_of
 from appliance.desk.config.values import Wrong, nearest, quote
 from appliance.desk.config.yaml_lines import Key, Where
 

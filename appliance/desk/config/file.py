@@ -9,71 +9,31 @@ from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from appliance.contract.router_admin import DRILL
 from appliance.contract.router_policy import FALLBACKS, BreakerTimes, CanaryRule, Deadlines, Mode
 from appliance.desk.config import values
-from appliance.desk.settings import Layout, ModelRef, ProviderApi, SecretRef, Target
+from appliance.desk.config.backup_file import BackupSection
+from appliance.desk.config.pieces import FilePath, Secret, Section, Word, schema, text
+from appliance.desk.settings import Layout, ModelRef, ProviderApi, Target
 
 # Taken on the node: the edge's own paths, and the router's and gateway's own names.
 RESERVED_WORKLOADS = frozenset({"v1", "healthz", "readyz", "startupz", "livez", "router", "openclaw"})
 RESERVED_PROVIDERS = frozenset({"router", "openclaw", "appliance"})
 
 
-def _text(parse: object) -> BeforeValidator:
-    """Run `parse` on text only; another type is its own mistake."""
-
-    def validate(value: object) -> object:
-        if not isinstance(value, str):
-            raise values.Wrong(
-                f"must be text, is {kind_of(value)}", "put it in quotes" if _is_scalar(value) else ""
-            )
-        assert callable(parse)
-        return parse(value)
-
-    return BeforeValidator(validate)
-
-
-def _is_scalar(value: object) -> bool:
-    return isinstance(value, bool | int | float)
-
-
-def kind_of(value: object) -> str:
-    """The type of a YAML value in the operator's words."""
-    if value is None:
-        return "empty"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return "text"
-    return "a list" if isinstance(value, list) else "a group of keys"
-
-
-def _schema(kind: str = "string", **more: object) -> WithJsonSchema:
-    return WithJsonSchema({"type": kind} | more)
-
-
 Name = Annotated[
-    str, _text(values.name), _schema(pattern="^[a-z]([a-z0-9-]*[a-z0-9])?$", maxLength=values.NAME_LENGTH)
+    str, text(values.name), schema(pattern="^[a-z]([a-z0-9-]*[a-z0-9])?$", maxLength=values.NAME_LENGTH)
 ]
-Word = Annotated[str, _text(values.word)]
-Source = Annotated[IPv4Network | IPv6Network, _text(values.source), _schema(examples=["203.0.113.7/32"])]
-IpRange = Annotated[IPv4Network, _text(values.ip_range), _schema(examples=["10.90.0.0/16"])]
-Subnet = Annotated[IPv4Network, _text(values.subnet), _schema(examples=["10.90.1.0/24"])]
-Secret = Annotated[
-    SecretRef, _text(values.secret_ref), _schema(pattern="^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")
-]
-Model = Annotated[
-    ModelRef, _text(values.model_ref), _schema(pattern="^[^/]+/.+$", examples=["alpha/large-1"])
-]
-Url = Annotated[str, _text(values.base_url), _schema(format="uri")]
-TlsName = Annotated[str, _text(values.tls_name)]
-FilePath = Annotated[str, _text(values.path)]
-ProviderName = Annotated[str, _text(partial(values.key_name, RESERVED_PROVIDERS, DRILL))]
-WorkloadName = Annotated[str, _text(partial(values.key_name, RESERVED_WORKLOADS, DRILL))]
+Source = Annotated[IPv4Network | IPv6Network, text(values.source), schema(examples=["203.0.113.7/32"])]
+IpRange = Annotated[IPv4Network, text(values.ip_range), schema(examples=["10.90.0.0/16"])]
+Subnet = Annotated[IPv4Network, text(values.subnet), schema(examples=["10.90.1.0/24"])]
+Model = Annotated[ModelRef, text(values.model_ref), schema(pattern="^[^/]+/.+$", examples=["alpha/large-1"])]
+Url = Annotated[str, text(values.base_url), schema(format="uri")]
+TlsName = Annotated[str, text(values.tls_name)]
+ProviderName = Annotated[str, text(partial(values.key_name, RESERVED_PROVIDERS, DRILL))]
+WorkloadName = Annotated[str, text(partial(values.key_name, RESERVED_WORKLOADS, DRILL))]
 
 
 Window = Annotated[int, Field(ge=1_000, le=100_000_000)]  # tokens
@@ -83,10 +43,6 @@ Seconds = Annotated[float, Field(ge=SHORTEST, le=LONGEST)]
 Pause = Annotated[float, Field(ge=SHORTEST, le=3600)]  # seconds
 
 _LIMITS, _BREAKER, _CANARY = Deadlines(), BreakerTimes(), CanaryRule()
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 
 
 class ImageSection(Section):
@@ -229,10 +185,6 @@ class WorkloadSection(Section):
     max_tokens: int = Field(8_192, ge=1, le=10_000_000, description="Tokens of one answer at most.")
 
 
-class BackupSection(Section):
-    repository: str | None = Field(None, description="restic's repository. None yet: backups come later.")
-
-
 class ConfigFile(Section):
     """appliance.yaml: one appliance."""
 
@@ -260,7 +212,10 @@ class ConfigFile(Section):
     canary: CanarySection = Field(
         CanarySection(), description="Each provider asked directly, so that a dead key is found early."
     )
-    backup: BackupSection = BackupSection()
+    backup: BackupSection | None = Field(None, description="Backups off the node. null: there are none.")
+    server_backups: bool = Field(
+        False, description="Hetzner's own daily backups of the server, as a second line: 20 % of its price."
+    )
 
 
 def json_schema() -> dict[str, object]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from appliance.contract.backup import Repository, Retention
 from appliance.contract.router_policy import BreakerTimes, CanaryRule, Deadlines
 from appliance.contract.trouble import ConfigTrouble
 from appliance.desk import settings as known
+from appliance.desk.config.backup_file import BackupSection
 from appliance.desk.config.checks import cross_check
 from appliance.desk.config.errors import explain
-from appliance.desk.config.file import ConfigFile, DeadlinesSection, ModelSection, WorkloadSection, kind_of
+from appliance.desk.config.file import ConfigFile, DeadlinesSection, ModelSection, WorkloadSection
 from appliance.desk.config.finding import Finding
+from appliance.desk.config.pieces import kind_of
 from appliance.desk.config.values import quote
 from appliance.desk.config.yaml_lines import Document, Key, Value, Where, read_yaml
 
@@ -187,7 +190,8 @@ def _settings(file: ConfigFile, path: Path) -> known.Settings:
         workloads=tuple(_workload(name, w, file.deadlines) for name, w in file.workloads.items()),
         breaker=BreakerTimes(**dict(file.breaker)),
         canary=CanaryRule(every=file.canary.every_hours * 3600, max_tokens=file.canary.max_tokens),
-        backup_repository=file.backup.repository,
+        backup=_backup(file.backup, base) if file.backup else None,
+        server_backups=file.server_backups,
     )
 
 
@@ -201,6 +205,23 @@ def _workload(name: str, said: WorkloadSection, of_all: DeadlinesSection) -> kno
         mode=said.mode,
         failed_status=said.failed_status,
         deadlines=Deadlines(**(of_all.said() | said.deadlines.said())),
+    )
+
+
+def _backup(said: BackupSection, base: Path) -> known.Backup:
+    repository = {key: value for key, value in said.repository if value is not None}
+    return known.Backup(
+        repository=TypeAdapter(Repository).validate_python(repository),
+        passphrase=said.passphrase,
+        ssh_key=said.ssh_key,
+        operator_key=base / Path(said.operator_key).expanduser() if said.operator_key else None,
+        s3_id=said.s3_id,
+        s3_secret=said.s3_secret,
+        every_hours=said.every_hours,
+        retention=Retention(**dict(said.retention)),
+        verify_percent=said.verify_percent,
+        secrets=said.secrets,
+        webhook=said.webhook,
     )
 
 
