@@ -82,6 +82,17 @@ def test_a_sub_account_has_its_folder_and_nothing_above(store: Store) -> None:
     assert "Permission denied" in store.ssh("ls", key="sub").stderr, "its key opens its own account only"
 
 
+def test_keys_are_added_beside_those_that_are_there(store: Store) -> None:
+    third = key_pair(store.home / "third")
+    keys = store.box.accounts()[0].keys
+    for _ in range(2):
+        store.console("POST", f"/accounts/{store.box.user}/keys", {"keys": [third]})
+        assert store.box.accounts()[0].keys == keys + 1
+    assert store.ssh("ls", key="third").returncode == store.ssh("ls").returncode == 0
+    with pytest.raises(AssertionError, match="there is no account"):
+        store.console("POST", "/accounts/nobody/keys", {"keys": [third]})
+
+
 def test_restic_keeps_and_gives_back(store: Store, some: Path, tmp_path: Path) -> None:
     assert store.restic("init").returncode == 0
     assert store.restic("backup", str(some)).returncode == 0

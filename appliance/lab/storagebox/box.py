@@ -8,7 +8,7 @@
 As at Hetzner (docs.hetzner.com, Storage Box): the main account sees everything, a sub-account its folder;
 no account can change what a snapshot holds, the main one sees it below /home/.zfs/snapshot, and it counts
 against the quota. Different: accounts and snapshots are made by routes.py, there is no API of Hetzner's;
-the only protocol is SSH on port 23, by key.
+the only protocol is SSH on port 23.
 """
 
 from __future__ import annotations
@@ -42,6 +42,12 @@ class Account:
     name: str
     folder: str  # below the box; "" is all of it
     keys: int
+
+
+def _blob(line: str) -> str:
+    """What tells one key of authorized_keys from another, whatever stands before and behind it."""
+    found = re.search(r"\bAAAA[\w+/=]+", line)
+    return found[0] if found else line
 
 
 class Box:
@@ -114,6 +120,24 @@ class Box:
         target.write_text("".join(f"{key}\n" for key in keys))
         os.chown(target, self._id, self._id)
 
+    def add_keys(self, name: str, keys: Sequence[str]) -> None:
+        """Beside those that are there, as `install-ssh-key` does; one that is there already is put anew.
+
+        Raises Trouble where there is no such account.
+        """
+        folders = {account.name: account.folder for account in self.accounts()}
+        if name not in folders:
+            raise Trouble(f"there is no account {name!r}")
+        new = {_blob(key) for key in keys}
+        kept = [line for line in self._authorized(folders[name]).splitlines() if _blob(line) not in new]
+        self.authorize(name, folders[name], [*kept, *keys])
+
+    def set_password(self, name: str, password: str) -> None:
+        """As the console does. Raises Trouble for an account that is not there."""
+        if name not in (account.name for account in self.accounts()):
+            raise Trouble(f"there is no account {name}")
+        run(["chroot", str(self.root), "chpasswd"], f"{name}:{password}\n")
+
     def _authorized(self, folder: str) -> str:
         try:
             return (self.files / folder / ".ssh" / "authorized_keys").read_text(errors="replace")
@@ -147,15 +171,13 @@ class Box:
         self._enlist(name, folder)
 
     def _enlist(self, name: str, folder: str) -> None:
-        etc = self.root / "etc"
-        entries = {
-            "passwd": f"{name}:x:{self._id}:{self._id}:{folder}:/home:/etc/shell",
-            "shadow": f"{name}:*:1::::::",  # no password, and not locked
-        }
-        for file, entry in entries.items():
-            lines = (etc / file).read_text().splitlines()
-            kept = [line for line in lines if line.split(":")[0] != name]
-            (etc / file).write_text("\n".join([*kept, entry]) + "\n")
+        passwd, shadow = (self.root / "etc" / file for file in ("passwd", "shadow"))
+        lines = [line for line in passwd.read_text().splitlines() if line.split(":")[0] != name]
+        lines.append(f"{name}:x:{self._id}:{self._id}:{folder}:/home:/etc/shell")
+        passwd.write_text("\n".join(lines) + "\n")
+        if not any(line.startswith(f"{name}:") for line in shadow.read_text().splitlines()):
+            with shadow.open("a") as file:
+                file.write(f"{name}:*:1::::::\n")  # no password, and not locked
 
     def _make(self, folder: Path) -> None:
         """A folder of the accounts' own; never through a link that one of them made."""

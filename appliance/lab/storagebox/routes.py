@@ -2,6 +2,8 @@
 
 GET                        address, host key, accounts, snapshots, bytes used and quota, fault
 PUT    /accounts/{name}    {"folder": "node", "keys": ["ssh-ed25519 ...", ...]}: lines of authorized_keys
+POST   /accounts/{name}/keys      {"keys": [...]}: these too
+PUT    /accounts/{name}/password  {"password": "..."}
 PUT    /quota              {"bytes": n}; 0 makes it just full, null is what it came with
 PUT    /snapshots/{name}   take one; POST /snapshots/{name}/roll_back; DELETE /snapshots/{name}
 POST   /host_key           another one from now on
@@ -31,6 +33,12 @@ class _Keys(BaseModel):
 
     folder: str = ""
     keys: list[str]
+
+
+class _Password(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    password: str = Field(pattern=r"^[!-~]{8,}$")
 
 
 class _Quota(BaseModel):
@@ -66,6 +74,15 @@ class _Console:
         given = await _read(request, _Keys)
         name = request.match_info["name"]
         return await self._do(request, lambda: self.box.authorize(name, given.folder, given.keys))
+
+    async def add_keys(self, request: web.Request) -> web.Response:
+        keys = (await _read(request, _Keys)).keys
+        return await self._do(request, lambda: self.box.add_keys(request.match_info["name"], keys))
+
+    async def password(self, request: web.Request) -> web.Response:
+        password = (await _read(request, _Password)).password
+        name = request.match_info["name"]
+        return await self._do(request, lambda: self.box.set_password(name, password))
 
     async def quota(self, request: web.Request) -> web.Response:
         size = (await _read(request, _Quota)).bytes
@@ -111,6 +128,7 @@ def routes(box: Box, door: Door) -> list[web.RouteDef]:
     console = _Console(box, door)
     put: list[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [
         ("accounts/{name}", console.authorize),
+        ("accounts/{name}/password", console.password),
         ("quota", console.quota),
         ("snapshots/{name}", console.snapshot),
         ("fault", console.put_fault),
@@ -118,6 +136,7 @@ def routes(box: Box, door: Door) -> list[web.RouteDef]:
     return [
         web.get(ROUTE, console.show),
         *(web.put(f"{ROUTE}/{path}", handler) for path, handler in put),
+        web.post(f"{ROUTE}/accounts/{{name}}/keys", console.add_keys),
         web.post(f"{ROUTE}/snapshots/{{name}}/roll_back", console.roll_back),
         web.delete(f"{ROUTE}/snapshots/{{name}}", console.delete_snapshot),
         web.post(f"{ROUTE}/host_key", console.host_key),
