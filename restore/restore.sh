@@ -167,8 +167,11 @@ reach_by_ssh() {
         cp "$SSH_KEY" "$RUN/key"
     elif [ ! -s "$RUN/key" ]; then
         say "    no SSH_KEY: making one; the store asks for its password"
+        rm -f "$RUN/new" "$RUN/new.pub"
         ssh-keygen -q -t ed25519 -N '' -C appliance-restore -f "$RUN/new"
-        $ssh install-ssh-key < "$RUN/new.pub" || fail "The store did not take the key." "set its password in the console"
+        # By password: no key of this machine's is known there yet.
+        ${ssh% -i *} -oPubkeyAuthentication=no -p "$port" "${there%%@*}@$host" install-ssh-key < "$RUN/new.pub" ||
+            fail "The store did not take the key." "set its password in the console, and see that the address is right"
         mv "$RUN/new" "$RUN/key"
     fi
     ssh_command="$ssh -oBatchMode=yes -s sftp"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -173,6 +174,21 @@ def test_wrong_words_are_named(night: Night, changed: dict[str, str], words: str
     assert done.returncode == 1
     assert words in done.stderr
     assert "next:" in done.stderr
+
+
+def test_a_password_of_the_box_is_enough_and_is_asked_for_once(night: Night, tmp_path: Path) -> None:
+    password = secrets.token_urlsafe(12)
+    night.store.console("PUT", f"/accounts/{night.store.box.user}/password", {"password": password})
+    asked = tmp_path / "asked"
+    (tmp_path / "ask").write_text(f"#!/bin/sh\necho >> {asked}\necho '{password}'\n")
+    (tmp_path / "ask").chmod(0o700)
+    typed = {"SSH_ASKPASS": str(tmp_path / "ask"), "SSH_ASKPASS_REQUIRE": "force"}
+    for _ in range(2):
+        done = night.runs("--fetch-only", SSH_KEY="", **typed)
+        assert done.returncode == 0, done.stderr
+    assert asked.read_text() == "\n"
+    assert password not in done.stdout + done.stderr
+    assert night.fetched() == [CONVERSATION]
 
 
 def test_a_passphrase_is_never_shown(night: Night) -> None:
