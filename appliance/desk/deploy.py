@@ -13,14 +13,15 @@ from appliance.contract.trouble import NodeTrouble
 from appliance.desk import hostkeys
 from appliance.desk.ask import Answer
 from appliance.desk.cloud import Cloud
-from appliance.desk.first_contact import ANSWER_SECONDS, Connect, address_of, meet, overdue
-from appliance.desk.model import Change, Label, Observed, Plan, Role, Server, ServerWanted, Verb
+from appliance.desk.first_contact import ANSWER_SECONDS, Connect, address_of, meet, silent
+from appliance.desk.model import Change, Label, Observed, Plan, Role, Server, Verb
 from appliance.desk.node_account import await_gateway, read_report
-from appliance.desk.plan import FIRST_NODE, PARTS, Wanted, find, make_plan, newer_snapshot, newest_verified
+from appliance.desk.plan import PARTS, Wanted, find, make_plan, newer_snapshot, newest_verified
 from appliance.desk.pricing import read_pricing
 from appliance.desk.progress import Progress, Step
-from appliance.desk.remote import Shell, Unreachable
+from appliance.desk.remote import Shell
 from appliance.desk.settings import Workload
+from appliance.desk.surroundings import ensure_part, node_server
 
 Lock = Callable[[], AbstractContextManager[None]]
 
@@ -62,8 +63,9 @@ class Deployer:
         observed, lost = self._without_lost(self._observe())
         node = find(self.wanted, observed).node
         plan = self._plan(observed, lost)
+        name = node.name if node is not None else self.wanted.node_name
         address = node.public_ip if node is not None else None
-        return DeployResult(plan, False, self.wanted.node_name, address, (), self.cloud.calls)
+        return DeployResult(plan, False, name, address, (), self.cloud.calls)
 
     def deploy(self, lock: Lock) -> DeployResult:
         """Plan, apply, and prove it by one answer a workload."""
@@ -95,17 +97,8 @@ class Deployer:
     def _without_lost(self, observed: Observed) -> tuple[Observed, Server | None]:
         """Without a node that had its time to boot and never answered, so holds nothing; and that node."""
         node = find(self.wanted, observed).node
-        if node is None or node.status != "running" or not overdue(node, self.now()):
+        if node is None or not silent(node, self.connect, self.now(), self.progress):
             return observed, None
-        with self.progress.step("Knock at the server that never answered") as step:
-            try:
-                with self._shell(node) as shell:
-                    shell.wait(ANSWER_SECONDS)
-                    return observed, None
-            except Unreachable as trouble:
-                if type(trouble) is not Unreachable:  # something answers there: not for us to delete
-                    return observed, None
-                step.update("still silent: it is to be replaced")
         return replace(observed, servers=tuple(s for s in observed.servers if s.id != node.id)), node
 
     def _plan(self, observed: Observed, lost: Server | None) -> Plan:
@@ -140,7 +133,7 @@ class Deployer:
         for change in plan.changes:
             with self.progress.step(title(change)) as step:
                 if change.kind in PARTS:
-                    ids[change.kind] = self._part(change.kind)
+                    ids[change.kind] = ensure_part(self.cloud, self.wanted, change.kind)
                 elif change.verb is Verb.DELETE:
                     assert lost is not None
                     self.cloud.delete_server(lost.id)
@@ -152,45 +145,11 @@ class Deployer:
         assert node is not None
         return node
 
-    def _part(self, kind: str) -> int:
-        """Make or mend a part of the surroundings; its id."""
-        wanted, settings, name = self.wanted, self.wanted.settings, self.wanted.part_name(kind)
-        match kind:
-            case "network":
-                network = settings.network
-                location = settings.location
-                return self.cloud.ensure_network(name, network.ip_range, network.subnet, location).id
-            case "placement_group":
-                return self.cloud.ensure_placement_group(name).id
-            case "firewall":
-                return self.cloud.ensure_firewall(name, wanted.firewall_rules).id
-            case "ssh_key":
-                return self.cloud.ensure_ssh_key(name, wanted.public_key, Role.SSH_KEY)
-            case "primary_ip":
-                return self.cloud.ensure_primary_ip(name, settings.location).id
-        raise AssertionError(f"no part of the surroundings: {kind}")
-
     def _start(self, node: Server | None, observed: Observed, ids: Mapping[str, int], step: Step) -> Server:
         if node is not None:
             return self.cloud.power_on(node.id)
-        settings, first = self.wanted.settings, hostkeys.make()
-        want = ServerWanted(
-            name=self.wanted.node_name,
-            server_type=settings.server_type,
-            location=settings.location,
-            image_id=newest_verified(observed, settings.name).id,
-            user_data=hostkeys.user_data(first),
-            labels={
-                Label.ROLE: Role.NODE,
-                Label.NODE: FIRST_NODE,
-                Label.FIRST_HOST_KEY: hostkeys.to_label(first.public),
-            },
-            ssh_key_ids=(ids["ssh_key"],),
-            firewall_ids=(ids["firewall"],),
-            network_ids=(ids["network"],),
-            placement_group_id=ids["placement_group"],
-            primary_ip_id=ids["primary_ip"],
-        )
+        image = newest_verified(observed, self.wanted.settings.name)
+        want = node_server(self.wanted, self.wanted.node_name, Role.NODE, image, ids)
         return self.cloud.create_server(want, lambda fraction: step.update("the cloud starts it", fraction))
 
     def _finish(self, change: Change, node: Server, ids: Mapping[str, int]) -> Server:

@@ -41,6 +41,22 @@ def overdue(server: Server, now: datetime) -> bool:
     return unmet and (now - server.created).total_seconds() > BOOT_SECONDS
 
 
+def silent(server: Server, connect: Connect, now: datetime, progress: Progress) -> bool:
+    """Whether it had its time to boot and never answered: then nothing is on it."""
+    if server.status != "running" or not overdue(server, now):
+        return False
+    with progress.step("Knock at the server that never answered") as step:
+        try:
+            with connect(address_of(server), hostkeys.accepted(server.labels)) as shell:
+                shell.wait(ANSWER_SECONDS)
+        except Unreachable as trouble:
+            if type(trouble) is not Unreachable:  # something answers there: not for us to delete
+                return False
+            step.update("still silent: it is to be replaced")
+            return True
+    return False
+
+
 def meet(server: Server, cloud: Labeller, connect: Connect, progress: Progress) -> Server:
     """The server, with only its lasting host key in its labels. A node met before is left alone."""
     if Label.FIRST_HOST_KEY not in server.labels:

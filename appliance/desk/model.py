@@ -17,6 +17,8 @@ class Label:
     HOST_KEY = "appliance-host-key"  # the node's lasting SSH host key, see hostkeys.py
     FIRST_HOST_KEY = "appliance-first-host-key"  # the one it booted with, until first contact
     INPUTS = "appliance-inputs"  # on a snapshot: digest of all that went into it
+    BACKUP = "appliance-backup"  # on a server that a restore makes the node: restic's id of what it gets
+    FENCED = "appliance-fenced"  # on the old node: a restore switched it off, and on again if that fails
     VERIFIED = "appliance-verified"  # on a snapshot: "yes", set only after the acceptance checks
 
 
@@ -96,6 +98,8 @@ class Role(StrEnum):
     """Values of Label.ROLE."""
 
     NODE = "node"
+    RESTORE = "restore"  # to become the node
+    OLD = "old"  # was the node; kept off
     BAKE = "bake"
     SCRATCH = "scratch"
     SNAPSHOT = "snapshot"

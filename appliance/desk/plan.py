@@ -134,13 +134,15 @@ def make_plan(
     Raises ConfigTrouble for changes that a deploy cannot make.
     """
     found = find(wanted, observed)
+    refuse_amid_restore(found, observed)
     refuse_unsafe(wanted, found)
     changes = [*_parts(wanted, found, pricing), *_node(wanted, observed, found, pricing)]
     if lost is not None:
         why = "it never answered SSH, so nothing is on it"
         changes.insert(0, Change(Verb.DELETE, "server", lost.name, why))
     if push_due or found.node is None:
-        changes.append(Change(Verb.PUSH, "bundle", wanted.node_name, push_due or "config and secrets"))
+        name = found.node.name if found.node is not None else wanted.node_name
+        changes.append(Change(Verb.PUSH, "bundle", name, push_due or "config and secrets"))
     return Plan(tuple(changes), pricing.currency)
 
 
@@ -199,13 +201,23 @@ def _create(kind: str, name: str, why: str, cost: Cost | None) -> Change:
     return Change(Verb.CREATE, kind, name, why, monthly, hourly)
 
 
+def refuse_amid_restore(found: Found, observed: Observed) -> None:
+    """ConfigTrouble where a restore was broken off whose node a deploy would double."""
+    begun = [server.name for server in observed.servers if server.labels.get(Label.ROLE) == Role.RESTORE]
+    if begun and (found.node is None or found.node.status != "running"):
+        raise ConfigTrouble(
+            f"A restore is under way: {begun[0]} is to become the node",
+            why="a deploy would bring up a second node beside it",
+            fix="`appliance restore` goes on where it was broken off. To give it up, delete "
+            f"{begun[0]} in the Hetzner console first",
+        )
+
+
 def refuse_unsafe(wanted: Wanted, found: Found) -> None:
     """ConfigTrouble that names every change asked for that would destroy what is."""
     settings, node = wanted.settings, found.node
     asked: list[str] = []
     if node is not None:
-        if node.name != wanted.node_name:
-            asked.append(f"the node is named {node.name}, not {wanted.node_name}")
         if node.server_type != settings.server_type:
             asked.append(f"server_type: the node is a {node.server_type}, not a {settings.server_type}")
         if node.location != settings.location:

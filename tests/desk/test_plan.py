@@ -162,7 +162,6 @@ def test_another_ssh_key_is_of_no_use_to_a_node_that_is_there() -> None:
         ({"location": "nbg1"}, "location"),
         ({"placement_group_id": None}, "placement group"),
         ({"private_ip": None}, "private network"),
-        ({"name": "office-9"}, "office-9"),
     ],
 )
 def test_what_cannot_be_changed_without_loss_is_refused(changes: dict[str, object], word: str) -> None:
@@ -193,6 +192,22 @@ def test_the_newest_verified_snapshot_is_taken() -> None:
     images = (snapshot(7, True, age=3), snapshot(8, True, age=1), snapshot(9, False))
     plan = make_plan(wanted(), Observed(snapshots=images), pricing(), "")
     assert "snapshot 8" in next(c.why for c in plan.changes if c.kind == "server")
+
+
+def test_a_node_may_have_another_name_since_a_restore_gave_it_one() -> None:
+    here = all_there(wanted(), name="office-1-restored")
+    assert make_plan(wanted(), here, pricing(), "").empty
+    assert [c.name for c in make_plan(wanted(), here, pricing(), "config").changes] == ["office-1-restored"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_beside_a_restore_that_was_broken_off_no_second_node_is_brought_up(there: bool) -> None:
+    here = all_there(wanted(), status="off")
+    new = node(wanted(), id=2, name="office-1-restored", labels={Label.ROLE: Role.RESTORE})
+    with pytest.raises(ConfigTrouble, match="restore is under way: office-1-restored"):
+        kinds(replace(here, servers=(*here.servers, new) if there else (new,)))
+    going_on = all_there(wanted())
+    assert not kinds(replace(going_on, servers=(new, *going_on.servers)))
 
 
 def test_a_type_that_is_not_sold_there_is_refused() -> None:
