@@ -9,6 +9,7 @@
 #   RESTIC_REPOSITORY   sftp://user@host:port/path   s3:https://host/bucket/prefix   /a/folder
 #   RESTIC_PASSWORD     the passphrase (or RESTIC_PASSWORD_FILE)
 #   SSH_KEY             sftp: file with a private key that the store knows; none: one is made, and installed by password
+#   SSH_KEY_APPENDS     sftp: "yes" where that key may only add to the repository, as the node's: then by rclone
 #   STORE_HOST_KEY      sftp: "ssh-ed25519 AAAA...", from the recovery sheet; none: its fingerprint is shown
 #   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY   s3
 #   OLD_NODE_IS_OFF     "yes"
@@ -174,15 +175,23 @@ reach_by_ssh() {
             fail "The store did not take the key." "set its password in the console, and see that the address is right"
         mv "$RUN/new" "$RUN/key"
     fi
-    ssh_command="$ssh -oBatchMode=yes -s sftp"
+    if [ "${SSH_KEY_APPENDS:-}" = yes ]; then
+        # Whatever is asked for, the store answers as the rclone that its authorized_keys name for this key.
+        RESTIC_REPOSITORY=rclone:${RESTIC_REPOSITORY#sftp://*/}
+        ssh_command="$ssh -oBatchMode=yes"
+        ssh_option="rclone.program=$ssh_command"
+    else
+        ssh_command="$ssh -oBatchMode=yes -s sftp"
+        ssh_option="sftp.command=$ssh_command"
+    fi
     # By itself first: restic may end before it has passed on what ssh said.
     $ssh_command < /dev/null > /dev/null 2> "$RUN/said" || explain
 }
 
 # Restic, without writing to the repository: one that only can be read will do.
 ask_restic() {
-    if [ -n "${ssh_command:-}" ]; then
-        set -- -o "sftp.command=$ssh_command" "$@"
+    if [ -n "${ssh_option:-}" ]; then
+        set -- -o "$ssh_option" "$@"
     fi
     restic --no-lock "$@" 2> "$RUN/said" || explain
 }

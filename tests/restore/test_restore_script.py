@@ -146,6 +146,13 @@ def test_an_older_one_by_its_id(night: Night) -> None:
     assert night.fetched() == [b"an older thing"]
 
 
+def test_the_key_that_may_only_add_reads_as_well(night: Night) -> None:
+    """The desk hands over the node's own: the operator's stays at the desk."""
+    done = night.runs("--fetch-only", SSH_KEY=str(night.store.home / "append"), SSH_KEY_APPENDS="yes")
+    assert done.returncode == 0, done.stderr
+    assert night.fetched() == [CONVERSATION]
+
+
 def test_a_box_snapshot_that_nobody_can_write_will_do(night: Night) -> None:
     """Somebody emptied the box."""
     assert night.store.ssh("rm", "-r", "repository").returncode == 0
