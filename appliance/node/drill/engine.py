@@ -15,11 +15,13 @@ from appliance.node.drill import limits
 from appliance.node.drill.client import Client, mark
 from appliance.node.drill.judge import Seen
 from appliance.node.drill.lanes import Lanes
-from appliance.node.drill.limits import Healthy, Pair
+from appliance.node.drill.limits import Pair
 from appliance.node.drill.plan import Meets, RowPlan
 from appliance.node.drill.row import Done, Runner, unasked
 
 SAMPLES = 5
+KEPT = 10  # healthy times that count: the latest, for a machine's load changes in minutes
+ANEW = 20  # rows through the gateway, until one more of each is measured
 HEALTHY_SECONDS = 120  # that a healthy answer may take
 ROUTER_WORKERS = 12  # silences at once: of its sixteen lanes, the others may wait for breakers
 GATEWAY_SLOTS = 3  # of its eight: the others are its users'
@@ -47,13 +49,16 @@ class Engine:
         self._say = say
         self._slots = asyncio.Semaphore(GATEWAY_SLOTS)
         self._runner = Runner(client, lanes, self._slots)
-        self._healthy: dict[_Key, Healthy | str] = {}
+        self._healthy: dict[_Key, deque[float] | str] = {}
+        self._gateways: list[RowPlan] = []
         self._late: list[RowPlan] = []
         self._last = False  # what is late now has been late before
 
     async def run(self, plans: list[RowPlan]) -> tuple[Row, ...]:
+        self.phase("healthy times")
         await self._measure(plans)
         rows: list[Row] = []
+        self._gateways = [plan for plan in plans if plan.level is Level.GATEWAY]
         quick = [plan for plan in plans if plan.quick]
         slow = sorted((plan for plan in plans if not plan.quick), key=self._cost, reverse=True)
         self.phase("errors at the router, one after another")
@@ -81,7 +86,9 @@ class Engine:
         self, plans: Iterable[RowPlan], rows: list[Row], healing: asyncio.TaskGroup
     ) -> None:
         """The next begins when the asks of the one before are answered; healing goes on beside it."""
-        for plan in plans:
+        for number, plan in enumerate(plans, 1):
+            if plan.level is Level.GATEWAY and number % ANEW == 0:
+                await self._measure(self._gateways, samples=1)
             asked = asyncio.Event()
             task = healing.create_task(self._row(plan, rows, asked))
             await asked.wait()
@@ -141,27 +148,36 @@ class Engine:
 
     # --- healthy times
 
-    async def _measure(self, plans: list[RowPlan]) -> None:
+    async def _measure(self, plans: Iterable[RowPlan], samples: int = SAMPLES) -> None:
         wanted: dict[_Key, tuple[Target, Workload]] = {}
         for plan in plans:
             workload = self._policy.workloads[plan.workload]
             for target in workload.targets[:2]:
                 wanted.setdefault(_key(target, plan), (target, workload))
-        for level in sorted({key.level for key in wanted}, reverse=True):
-            self.phase(f"healthy times at the {level}")
-            for key in (key for key in wanted if key.level is level):
-                self._healthy[key] = await self._measured(key, *wanted[key])
+        for key in sorted(wanted, key=lambda key: key.level, reverse=True):
+            times = await self._measured(key, *wanted[key], samples)
+            before = self._healthy.get(key)
+            if isinstance(before, deque) and not isinstance(times, str):
+                before.extend(times)
+            else:
+                self._healthy[key] = times if isinstance(times, str) else deque(times, KEPT)
 
-    async def _measured(self, key: _Key, target: Target, workload: Workload) -> Healthy | str:
-        """The first ask of each is for connections and caches, and not counted."""
+    async def _measured(
+        self, key: _Key, target: Target, workload: Workload, samples: int
+    ) -> list[float] | str:
+        """Seconds, or why there are none. The first ask of all fills caches, and is not counted."""
         alone = Workload(primary=target, fail_closed=True, deadlines=workload.deadlines)
         seconds: list[float] = []
+        cold = 0 if key in self._healthy else 1
         try:
             async with self._lanes.open(key.level, alone, HEALTHY_SECONDS) as lane:
-                for _ in range(SAMPLES + 1):
+                for _ in range(samples + cold):
                     marked = mark()
                     await lane.put(keep=True)  # the lease anew
-                    heard = await self._client.ask(key.level, key.kind, lane.model, marked, HEALTHY_SECONDS)
+                    async with self._runner.slot(key.level):
+                        heard = await self._client.ask(
+                            key.level, key.kind, lane.model, marked, HEALTHY_SECONDS
+                        )
                     records = lane.proxy.records(lane.name, marked)
                     seen = Seen(Meets.NOTHING, heard, records, lane.models)
                     if seen.ended is not Ended.ANSWER:
@@ -170,7 +186,7 @@ class Engine:
                     seconds.append(heard.seconds)
         except NodeTrouble as trouble:
             return str(trouble)
-        return limits.healthy(seconds[1:])
+        return seconds[cold:]
 
     def _times(self, plan: RowPlan) -> Pair | str:
         """Or why there are none."""
@@ -178,7 +194,9 @@ class Engine:
         found = [self._healthy[_key(target, plan)] for target in workload.targets[:2]]
         if troubles := [times for times in found if isinstance(times, str)]:
             return "; ".join(troubles)
-        primary, *fallback = (times for times in found if isinstance(times, Healthy))
+        primary, *fallback = (
+            limits.healthy(times, plan.level) for times in found if isinstance(times, deque)
+        )
         return Pair(primary, fallback[0] if fallback else None)
 
 

@@ -10,12 +10,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appliance.contract.drill import Expected, Kind
+from appliance.contract.drill import Expected, Kind, Level
 from appliance.contract.router_policy import Deadlines, Workload
 from appliance.node.faults.fault import Costs, Fault, Rule
 from appliance.node.faults.visit import BEAT
 
-FLOOR = 0.15
+# The router's own part is measured at the router. Through the gateway it is OpenClaw's that varies, with the
+# processor; what it must not do there, ask again or wait first, takes seconds.
+FLOOR = {Level.ROUTER: 0.15, Level.GATEWAY: 0.5}
 PATIENCE = 15  # beyond the limit, until an ask is given up as silent
 HEAL = 3  # a probe's second, and what a busy node adds
 
@@ -26,14 +28,15 @@ class Healthy:
 
     median: float
     spread: float  # of the slowest over the fastest
+    floor: float = FLOOR[Level.ROUTER]
 
     @property
     def allowed(self) -> float:
-        return self.median + max(FLOOR, 2 * self.spread)
+        return self.median + max(self.floor, 2 * self.spread)
 
 
-def healthy(seconds: Sequence[float]) -> Healthy:
-    return Healthy(statistics.median(seconds), max(seconds) - min(seconds))
+def healthy(seconds: Sequence[float], level: Level) -> Healthy:
+    return Healthy(statistics.median(seconds), max(seconds) - min(seconds), FLOOR[level])
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def _row(
 ) -> RowPlan | None:
     upstream = Kind.STREAM if level is Level.GATEWAY else kind
     meaning = fault.meaning(upstream)
-    if meaning is None:
+    if meaning is None or (fault.router_only and level is Level.GATEWAY):
         return None
     expected = _expected(meaning.rule, workload)
     flows = meaning.rule is Rule.AFTER_CONTENT and workload.mode is Mode.PASS and kind is Kind.STREAM

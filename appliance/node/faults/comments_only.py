@@ -43,4 +43,5 @@ COMMENTS_AFTER_TOKEN = Fault(
     stream=Meaning(Rule.AFTER_CONTENT, Costs.GAP),
     whole=None,
     asks=True,
+    router_only=True,  # as stall-after-token
 )

@@ -51,6 +51,7 @@ class Fault:
     strike: at a request. elsewhere: a base URL where the connection itself fails; nothing reaches the proxy.
     beside: the strike at the fallbacks. first: shares of the hedge until content, where it is only slow.
     heals: seconds of the breaker where the fault itself says so.
+    router_only: to the gateway it is the same as another one, and takes long.
     asks: the provider itself is asked first, which takes its time.
     """
 
@@ -64,6 +65,7 @@ class Fault:
     first: float = 0
     heals: float | None = None
     asks: bool = False
+    router_only: bool = False
 
     def meaning(self, upstream: Kind) -> Meaning | None:
         """`upstream`: what the provider is asked for; the gateway always asks for a stream."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from appliance.contract.drill import Level
 from appliance.node.drill import limits
 from tests.node.router.house import Vendor, vendor
 
@@ -25,5 +26,5 @@ def beta() -> Iterator[Vendor]:
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test machine may be late; what is late on a node has tests of its own."""
-    monkeypatch.setattr(limits, "FLOOR", 2.0)
+    monkeypatch.setitem(limits.FLOOR, Level.ROUTER, 2.0)
     monkeypatch.setattr(limits, "PATIENCE", 4.0)
