@@ -25,7 +25,8 @@ STARTS_PROCESSES = {"subprocess", "pty", "asyncio.subprocess"}
 PURE = {  # within the desk
     "backup_policy", "bundle", "check_cloud", "check_policy", "cloud.read", "config.backup_checks",
     "config.backup_file", "config.backup_values", "config.checks", "config.deadline_checks",
-    "config.errors", "config.file", "config.finding", "config.initial", "config.pieces", "config.values",
+    "config.errors", "config.file", "config.finding", "config.initial", "config.initial_backup",
+    "config.pieces", "config.values",
     "config.workload_checks", "config.yaml_lines", "findings", "hostkeys", "inputs", "model", "pki",
     "plan", "policy", "pricing", "progress", "render", "render_page", "reports", "reports.advice",
     "reports.page", "reports.scale", "reports.timeline", "reports.words", "settings",

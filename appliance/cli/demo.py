@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -16,11 +15,10 @@ import click
 from appliance.cli import build, wiring
 from appliance.cli.ask import confirm
 from appliance.cli.globals import DEFAULT_CONFIG, Globals
-from appliance.cli.init import first
+from appliance.cli.init import first, write
 from appliance.cli.output import duration, finish, table
 from appliance.contract.trouble import ConfigTrouble
 from appliance.desk.deploy import DeployResult
-from appliance.desk.init import begin
 from appliance.desk.lock import hold
 from appliance.desk.progress import Progress
 from appliance.desk.settings import Target
@@ -71,7 +69,7 @@ def command(said: Globals, folder: Path) -> None:
     if not config.exists():
         with diary.chapter(f"Init: write {config} and its secrets", progress):
             folder.mkdir(parents=True, exist_ok=True)
-            begin(config, first(Target.LAB), datetime.now(UTC))
+            write(config, first(Target.LAB))
     settings = wiring.settings(replace(said, config=config))
     if settings.target is not Target.LAB:
         raise ConfigTrouble(
@@ -133,6 +131,7 @@ def _text(folder: Path, diary: Diary, result: DeployResult) -> str:
                     ("appliance status", "how the node is, by its own account"),
                     ("appliance deploy", "again: nothing changes, and it says so"),
                     ("appliance push", "after an edit of appliance.yaml: a new bundle, or back to the old"),
+                    ("appliance backup now", "all that a new node needs, to the lab's Storage Box"),
                     ("appliance destroy", "all of it, and nothing else"),
                     ("appliance lab down", "the lab as well"),
                 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -67,8 +68,15 @@ def command(
     start = first(
         Target(target), name, location, server_type, str(ssh_public_key) if ssh_public_key else None, ssh_from
     )
-    begun = begin(said.config, start, datetime.now(UTC), force=force)
+    begun = write(said.config, start, force=force)
     finish(said.json, begun, text(begun, start))
+
+
+def write(config: Path, start: Start, *, force: bool = False) -> Begun:
+    """The file and all beside it; the store, where there is one, takes the keys."""
+    store = start.store
+    authorize = partial(wiring.authorize_at_lab, store) if store else None
+    return begin(config, start, datetime.now(UTC), force=force, authorize=authorize)
 
 
 def first(
@@ -91,6 +99,7 @@ def first(
         ssh_sources=ssh_from or (lab.sources if lab else SSH_PLACEHOLDER),
         api_sources=lab.sources if lab else ANYONE,
         vendors=lab.vendors if lab else HETZNER_VENDORS,
+        store=lab.store if lab else None,
     )
 
 
@@ -102,5 +111,7 @@ def text(begun: Begun, start: Start) -> str:
     if start.target is Target.HETZNER:
         names = " and ".join(vendor.key.removeprefix("env:") for vendor in start.vendors)
         lines.append(f"Export HCLOUD_TOKEN, and {names} or whatever your providers' keys are called.")
+    if start.store is None:
+        lines.append(f"There are no backups yet: `backup` in {begun.config} says how to have them.")
     lines.append(f"Next: edit {begun.config}, then `appliance check`.")
     return "\n".join(lines)

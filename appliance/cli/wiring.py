@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.cli.globals import Globals
 from appliance.cli.output import plain
@@ -17,6 +17,7 @@ from appliance.desk.settings import Settings, Target
 if TYPE_CHECKING:
     from appliance.desk.cloud import Cloud
     from appliance.desk.config.initial import Vendor
+    from appliance.desk.config.initial_backup import Store
     from appliance.desk.deploy import Deployer
     from appliance.desk.model import Server
     from appliance.desk.progress import Progress
@@ -128,6 +129,7 @@ class LabStart:
 
     sources: tuple[str, ...]  # the desk as the lab's machines see it
     vendors: tuple[Vendor, Vendor, Vendor]
+    store: Store | None  # its Storage Box; None while the lab is down
 
 
 def lab_start() -> LabStart:
@@ -144,7 +146,41 @@ def lab_start() -> LabStart:
     alpha, beta = (vendor(*there) for there in place.vendor_ports[:2])
     # The lab's vendors speak both APIs.
     messages = replace(alpha, name=f"{alpha.name}-messages", api="anthropic")
-    return LabStart((str(PUBLIC),), (alpha, beta, messages))
+    return LabStart((str(PUBLIC),), (alpha, beta, messages), lab_store())
+
+
+def lab_store() -> Store | None:
+    from appliance.desk.config.initial_backup import Store
+
+    try:
+        box = _lab_box("GET", "", None)
+    except LabTrouble:
+        return None
+    return Store(str(box["host"]), int(box["port"]), str(box["user"]), str(box["host_key"]), path="")
+
+
+def authorize_at_lab(store: Store, keys: Sequence[str]) -> None:
+    """As an operator would in the console of a real box."""
+    _lab_box("POST", f"/accounts/{store.user}/keys", {"keys": list(keys)})
+
+
+def _lab_box(method: str, path: str, body: object) -> dict[str, Any]:
+    import requests
+
+    at = _lab_access()
+    url = f"{at.endpoint.removesuffix('/v1')}/_lab/storagebox{path}"
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy stands between this machine and itself
+            session.headers["Authorization"] = f"Bearer {at.token}"
+            answer = session.request(method, url, json=body, timeout=20)
+            answer.raise_for_status()
+    except requests.RequestException as error:
+        raise LabTrouble(
+            "the lab's Storage Box does not answer", why=str(error), fix="`appliance lab up` mends it"
+        ) from error
+    told: dict[str, Any] = answer.json()
+    return told
 
 
 def connect_as(of: Settings) -> Callable[[str, Sequence[str]], Shell]:

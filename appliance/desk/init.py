@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from appliance.contract.backup import Sftp
 from appliance.contract.trouble import ConfigTrouble
 from appliance.desk import pki
 from appliance.desk.config.file import json_schema
 from appliance.desk.config.initial import SCHEMA_FILE, Start, render
+from appliance.desk.config.initial_backup import NODE_KEY, OPERATOR_KEY, PASSPHRASE, Store
 
 SECRETS = "secrets"
 SSH_KEY = "secrets/ssh"  # and .pub
@@ -35,10 +38,18 @@ class Begun:
     files: tuple[Written, ...]
 
 
-def begin(config: Path, start: Start, now: datetime, *, force: bool = False) -> Begun:
+def begin(
+    config: Path,
+    start: Start,
+    now: datetime,
+    *,
+    force: bool = False,
+    authorize: Callable[[Sequence[str]], object] | None = None,
+) -> Begun:
     """Write `config` and all it needs beside it; `force` overwrites `config`, never a secret.
 
-    The config comes last, so that a run cut short can be repeated. Raises ConfigTrouble.
+    `authorize` brings lines of authorized_keys to `start.store`. The config comes last, so that a run cut
+    short can be repeated. Raises ConfigTrouble.
     """
     if config.exists() and not force:
         raise ConfigTrouble(
@@ -49,6 +60,11 @@ def begin(config: Path, start: Start, now: datetime, *, force: bool = False) -> 
     folder = config.parent
     try:
         files = [*_secrets(folder, start, now), _schema(folder)]
+        if start.store is not None:
+            store = _own_path(start.store, start.name, folder)
+            start = replace(start, store=store)
+            if authorize is not None:
+                authorize(_authorized_keys(store, folder))
         _write(config, render(start).encode(), 0o644)
     except OSError as error:
         raise ConfigTrouble(
@@ -71,8 +87,31 @@ def _secrets(folder: Path, start: Start, now: datetime) -> list[Written]:
         *_authority(inner, start.name, now),
     ]
     if start.ssh_public_key == f"{SSH_KEY}.pub":
-        files += _ssh_pair(folder / SSH_KEY, start.name)
-    return files
+        files += _ssh_pair(folder / SSH_KEY, start.name, "an SSH key for this appliance alone (and its .pub)")
+    return files + _for_backups(folder, start.name)
+
+
+def _for_backups(folder: Path, name: str) -> list[Written]:
+    return [
+        _once(
+            folder / PASSPHRASE,
+            "the backups' passphrase, random: a copy must survive this machine",
+            lambda: f"{secrets.token_urlsafe(32)}\n",
+        ),
+        *_ssh_pair(folder / NODE_KEY, f"{name}-backup", "the node's key to the backups' store"),
+        *_ssh_pair(folder / OPERATOR_KEY, f"{name}-operator", "yours to the same; it stays here"),
+    ]
+
+
+def _own_path(store: Store, name: str, folder: Path) -> Store:
+    """One of its own for each passphrase: two appliances may have a name and a store in common."""
+    public = (folder / f"{NODE_KEY}.pub").read_bytes()
+    return replace(store, path=f"{name}-{hashlib.sha256(public).hexdigest()[:8]}")
+
+
+def _authorized_keys(store: Store, folder: Path) -> list[str]:
+    node, operator = ((folder / f"{key}.pub").read_text().strip() for key in (NODE_KEY, OPERATOR_KEY))
+    return [Sftp(**vars(store)).authorized_key(node), operator]
 
 
 def _authority(inner: Path, name: str, now: datetime) -> list[Written]:
@@ -88,7 +127,7 @@ def _authority(inner: Path, name: str, now: datetime) -> list[Written]:
     ]
 
 
-def _ssh_pair(private: Path, name: str) -> list[Written]:
+def _ssh_pair(private: Path, name: str, what: str) -> list[Written]:
     public = private.with_name(private.name + ".pub")
     kept = private.exists() and public.exists()
     if not kept:
@@ -96,7 +135,7 @@ def _ssh_pair(private: Path, name: str) -> list[Written]:
         line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         _write(private, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), 0o600)
         _write(public, f"{line} appliance-{name}\n".encode(), 0o644)
-    return [Written(private, "an SSH key for this appliance alone (and its .pub)", kept)]
+    return [Written(private, what, kept)]
 
 
 def _schema(folder: Path) -> Written:

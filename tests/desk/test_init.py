@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import stat
@@ -15,11 +16,13 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 
+from appliance.contract.backup import Sftp
 from appliance.contract.router_policy import BreakerTimes, CanaryRule, Deadlines, Mode
 from appliance.contract.trouble import ConfigTrouble
 from appliance.desk import pki
 from appliance.desk.config.file import json_schema
 from appliance.desk.config.initial import ANYONE, HETZNER_VENDORS, SSH_PLACEHOLDER, Start, Vendor, render
+from appliance.desk.config.initial_backup import Store
 from appliance.desk.config.reading import BadConfig, read
 from appliance.desk.init import begin
 from appliance.desk.secrets import read_secret
@@ -37,6 +40,8 @@ START = Start(
     api_sources=ANYONE,
     vendors=HETZNER_VENDORS,
 )
+HOST_KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode()
+STORE = Store("u1.example", 23, "u1", HOST_KEY, "")
 
 
 def test_what_init_writes_is_valid_and_means_what_was_asked(tmp_path: Path) -> None:
@@ -88,13 +93,15 @@ def keys_of(schema: dict[str, Any], root: dict[str, Any]) -> set[str]:
         schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
     found = set(schema.get("properties", {}))
     inner = [*schema.get("properties", {}).values(), schema.get("additionalProperties")]
+    inner += schema.get("anyOf", [])
     return found.union(*(keys_of(part, root) for part in inner if isinstance(part, dict)))
 
 
 def test_every_key_of_the_schema_is_written_or_told_in_the_comments() -> None:
     schema = json_schema()
     text = render(START)
-    missing = {key for key in keys_of(schema, schema) if not re.search(rf"^[ #]*{key}\b", text, re.M)}
+    told = r"(^[ #]*|  |[{,:] ?)"  # a key's own line, or its place in a list of keys
+    missing = {key for key in keys_of(schema, schema) if not re.search(rf"{told}{key}\b", text, re.M)}
     assert missing == set()
 
 
@@ -157,3 +164,39 @@ def test_two_appliances_share_no_secret(tmp_path: Path) -> None:
         begin(tmp_path / name / "appliance.yaml", START, NOW)
     for name in ("gateway-token", "ca.key", "ssh"):
         assert (tmp_path / "a/secrets" / name).read_bytes() != (tmp_path / "b/secrets" / name).read_bytes()
+
+
+def test_a_store_that_is_there_takes_both_keys_and_the_file_orders_backups(tmp_path: Path) -> None:
+    taken: list[str] = []
+    start = replace(START, store=STORE)
+    begin(tmp_path / "appliance.yaml", start, NOW, authorize=taken.extend)
+    backup = read(tmp_path / "appliance.yaml").settings.backup
+    assert backup is not None
+    repository = backup.repository
+    assert isinstance(repository, Sftp)
+    node, operator = ((tmp_path / f"secrets/backup-{who}.pub").read_text() for who in ("node", "operator"))
+    assert taken == [repository.authorized_key(node.strip()), operator.strip()]
+    assert taken[0].startswith("restrict,command=")
+    assert len(read_secret(backup.passphrase, tmp_path)) >= 40
+    for name in ("backup-passphrase", "backup-node", "backup-operator"):
+        assert stat.S_IMODE((tmp_path / "secrets" / name).stat().st_mode) == 0o600
+
+
+def test_another_passphrase_is_another_repository_and_the_same_one_the_same(tmp_path: Path) -> None:
+    paths = []
+    for folder in ("a", "a", "b"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        begin(tmp_path / folder / "appliance.yaml", replace(START, store=STORE), NOW, force=True)
+        backup = read(tmp_path / folder / "appliance.yaml").settings.backup
+        assert backup is not None
+        paths.append(backup.repository.address)
+    assert paths[0] == paths[1] != paths[2]
+
+
+def test_no_file_orders_backups_that_a_store_would_refuse(tmp_path: Path) -> None:
+    def refuse(_: object) -> None:
+        raise ConfigTrouble("the store is not there")
+
+    with pytest.raises(ConfigTrouble, match="not there"):
+        begin(tmp_path / "appliance.yaml", replace(START, store=STORE), NOW, authorize=refuse)
+    assert not (tmp_path / "appliance.yaml").exists()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from string import Template
 
 from appliance.contract.router_policy import BreakerTimes, CanaryRule, Deadlines
+from appliance.desk.config.initial_backup import Store, block
 from appliance.desk.settings import Target
 
 SCHEMA_FILE = "appliance.schema.json"
@@ -38,6 +39,7 @@ class Start:
     vendors: tuple[
         Vendor, Vendor, *tuple[Vendor, ...]
     ]  # a primary, its fallback, and who falls back for that
+    store: Store | None = None  # None: backups are for the operator to order
 
 
 HETZNER_VENDORS = (
@@ -73,6 +75,7 @@ def render(start: Start) -> str:
         **{key: f"{seconds:g}" for key, seconds in (limits.model_dump() | breaker.model_dump()).items()},
         every_hours=f"{canary.every / 3600:g}",
         max_tokens=canary.max_tokens,
+        backup=block(start.name, start.store),
     )
 
 
@@ -237,7 +240,10 @@ canary:
   every_hours: $every_hours
   max_tokens: $max_tokens
 
-backup:
-  # restic's repository. Backups come with a later version: null until then.
-  repository: null
-"""
+# Hetzner's own daily backups of the whole server, seven kept, for a fifth of its price (`appliance check`
+# says how much): a second line, quick to go back to, in the same place and the same account. They are taken
+# while the server runs, so as after a power cut, and hold no Volumes. false leaves them as they are:
+# switching them off deletes them, and is done in the console.
+server_backups: false
+
+$backup"""
