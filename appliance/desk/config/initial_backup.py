@@ -68,7 +68,7 @@ _COMMENT = """\
 #                   where neither this machine nor the node loses it. `appliance backup kit` prints the sheet
 #   ssh_key         the node's key to the store
 #   operator_key    yours, that may delete, for `appliance backup prune`. It never goes to the node
-#   s3_id           of the access key, env:NAME or file:PATH; s3_secret the same
+#   s3_id, s3_secret   of an access key to kind s3, env:NAME or file:PATH
 #   every_hours     1 to 24: what is lost at most
 #   retention       how many of each are kept when pruned; within_days: all of so many days. A store that
 #                   only takes more is pruned by you (`appliance backup prune`), others by the node itself
