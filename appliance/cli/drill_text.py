@@ -45,7 +45,8 @@ def verdict(report: Report) -> str:
 
 
 def _tables(title: str, rows: Sequence[Row], marks: Marks) -> Iterator[str]:
-    for place, found in groupby(sorted(rows, key=words.where), words.where):
+    places = list(dict.fromkeys(words.where(row) for row in rows))
+    for place, found in groupby(sorted(rows, key=lambda row: places.index(words.where(row))), words.where):
         yield f"{title}: {place}"
         of = list(found)
         head, *lines = table([HEAD, *(_row(row, marks) for row in of)]).splitlines()

@@ -44,6 +44,11 @@ COVERED = """[...document.querySelectorAll('svg.timeline')].flatMap(svg => {
   ).map(([b]) => svg.closest('figure').id + ': ' + a + ' | ' + b));
 })"""
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# Words that a narrow window has squeezed into a column of letters.
+SQUEEZED = """[...document.querySelectorAll('th, td, p, li, dd, figcaption')].filter(e => {
+  const b = e.getBoundingClientRect();
+  return b.width > 0 && b.width < 48 && b.height > 3 * b.width;
+}).map(e => e.innerText.slice(0, 40))"""
 VERDICT = """(() => { const e = document.getElementById('verdict'), b = e.getBoundingClientRect();
   return [e.innerText, b.top >= 0 && b.bottom <= innerHeight && b.width > 0]; })()"""
 # Words that are hard to read: less than 4.5 to 1 against what lies behind them (WCAG 2, AA).
@@ -78,6 +83,7 @@ class Seen:
     verdict_in_view: bool
     pictures: list[dict[str, Any]]
     covered: list[str]
+    squeezed: list[str]
     wider: dict[int, int]  # window's width -> how much must be scrolled sideways
     faint: dict[str, list[str]]  # scheme -> the paper's colour, then what is hard to read
 
@@ -93,9 +99,12 @@ async def _look(at: Path) -> Seen:
         for width in (1300, 768, 360):
             await window.size(width)
             wider[width] = await window.look(WIDER)
+        squeezed = await window.look(SQUEEZED)
         await window.size(1300, dark=True)
         faint["dark"] = await window.look(FAINT)
-        return Seen(window.requests, window.complaints, verdict, in_view, pictures, covered, wider, faint)
+        return Seen(
+            window.requests, window.complaints, verdict, in_view, pictures, covered, squeezed, wider, faint
+        )
 
 
 def look(of: Report, folder: Path) -> Seen:
@@ -153,6 +162,7 @@ def test_every_picture_has_a_title_and_a_description_for_those_who_cannot_see_it
 
 def test_it_fits_a_desk_a_tablet_and_a_phone(seen: tuple[Report, Seen]) -> None:
     assert seen[1].wider == {1300: 0, 768: 0, 360: 0}
+    assert seen[1].squeezed == []
 
 
 def test_it_is_legible_by_day_and_dark_by_night(seen: tuple[Report, Seen]) -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from appliance.contract.drill import Ask, Call, Ended, Expected, Kind, Level, Row
 from appliance.desk.reports.scale import scale
-from appliance.desk.reports.timeline import LEFT, RIGHT, WIDTH, timeline
+from appliance.desk.reports.timeline import RIGHT, WIDTH, timeline
 from tests.desk.drill_samples import FAULTS, row, rows
 
+LEFT = 72.0
 SECONDS = st.floats(0, 4000) | st.sampled_from([0.0, 1e-9, float("inf"), float("nan"), -1.0])
 SPANS = st.lists(st.tuples(SECONDS, SECONDS), max_size=8)
 
@@ -92,7 +93,7 @@ def test_any_row_is_drawn_within_the_frame_with_a_bar_for_each_call(of: Row) -> 
     assert drawn.count("fault") == 1
     for bar in line.bars:
         assert bar.width > 0
-        assert bar.x >= LEFT - 1e-6
+        assert bar.x >= line.left - 1e-6
         assert bar.x + bar.width <= RIGHT + 1e-6
         assert bar.y >= 0
         assert bar.y + line.bar <= line.height

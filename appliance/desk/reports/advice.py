@@ -10,7 +10,8 @@ from appliance.desk.reports.words import legible
 
 BUG = "keep this report, and report it as a bug of the router with `--report` attached"
 LOOK = (
-    "`appliance status`, then drill again when the node is quiet; on the node: journalctl -u appliance-router"
+    "`appliance status`, then drill again when the node is quiet; "
+    "on the node: `journalctl -u appliance-router`"
 )
 KEY = "put a key that works where appliance.yaml points, then `appliance push` (runbooks/rotate-keys.md)"
 QUOTA = "raise the limit or pay at the vendor, or name another fallback (runbooks/quota-spent.md)"

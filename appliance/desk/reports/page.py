@@ -15,6 +15,16 @@ from appliance.desk.reports.timeline import OVERLAP, Timeline, timeline
 
 FEW = 40  # rows: so many pictures are all open from the start
 
+AT_ONCE = 2.0  # seconds: longer, and a deadline was waited for
+FAILED = "an error: the fallback answers, over healthy"
+HEDGED = "silence: the fallback is asked beside, over healthy"
+HEDGED_WHOLE = "the same without a stream, which may be silent longer"
+WAITED = "a deadline: the fallback answers, over healthy"
+BEHIND = "the next request, its breaker open, over healthy"
+TOLD = "one clear error at once, in all"
+TOLD_LATE = "one clear error after a deadline, in all"
+COSTS = (FAILED, HEDGED, HEDGED_WHOLE, WAITED, BEHIND, TOLD, TOLD_LATE)
+
 Column = tuple[str, Level, Kind]
 
 
@@ -59,13 +69,19 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Cost:
     """Seconds."""
 
-    what: str
-    measure: str
-    worst: float
     median: float
+    worst: float
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`costs`: a level each, in their order."""
+
+    what: str
+    costs: tuple[Cost | None, ...]
 
 
 def page(report: Report, templates: Mapping[str, str]) -> str:
@@ -84,6 +100,7 @@ def page(report: Report, templates: Mapping[str, str]) -> str:
         "faults": found,
         "by_need": sorted(found, key=lambda fault: -fault.red),
         "all_open": len(report.rows) <= FEW,
+        "levels": [words.LEVEL[level] for level in Level],
         "words": words,
         "Expected": Expected,
     }
@@ -152,31 +169,34 @@ def _headings(columns: Sequence[Column], cells: Sequence[Cell]) -> tuple[tuple[H
 
 
 def _figures(rows: Sequence[Row]) -> Iterator[Figure]:
-    """What a fault costs where the outcome was right."""
-    right = [row for row in rows if row.ok and row.asks]
-    moved = [row for row in right if row.expected is Expected.FALLBACK]
-    told = [row for row in right if row.expected is Expected.ERROR]
-    over = "over healthy"
-    kinds = (
-        ("fallback after an error", over, [_over(r, r.asks[0]) for r in moved if not _beside(r.asks[0])]),
-        ("fallback after silence", over, [_over(r, r.asks[0]) for r in moved if _beside(r.asks[0])]),
-        ("next request, breaker open", over, [s for r in moved for s in _behind_breaker(r)]),
-        ("one clear error", "in all", [r.asks[0].seconds for r in told]),
-    )
-    for what, measure, found in kinds:
-        if found:
-            yield Figure(what, measure, max(*found, 0.0), max(median(found), 0.0))
+    """What a fault costs where the outcome was right, by what had to be waited for."""
+    found: dict[str, dict[Level, list[float]]] = {what: {level: [] for level in Level} for what in COSTS}
+    for row in rows:
+        for what, seconds in _costs(row) if row.ok else ():
+            found[what][row.level].append(seconds)
+    for what, by_level in found.items():
+        if any(by_level.values()):
+            yield Figure(what, tuple(_cost(by_level[level]) for level in Level))
 
 
-def _over(row: Row, ask: Ask) -> float:
-    return ask.seconds - row.healthy
+def _cost(seconds: Sequence[float]) -> Cost | None:
+    return Cost(max(median(seconds), 0.0), max(*seconds, 0.0)) if seconds else None
 
 
-def _behind_breaker(row: Row) -> Iterator[float]:
-    """Over healthy: later requests, the fault still on, for which nobody asked the primary."""
+def _costs(row: Row) -> Iterator[tuple[str, float]]:
+    """(what, seconds over healthy) of a right row's requests; of an error, all its seconds."""
+    first = words.first(row)
+    if first is None or row.expected is Expected.PRIMARY:
+        return
+    if row.expected is Expected.ERROR:
+        yield (TOLD_LATE if first.seconds > AT_ONCE else TOLD), first.seconds
+        return
+    over = first.seconds - row.healthy
+    hedged = HEDGED_WHOLE if (row.level, row.kind) == (Level.ROUTER, Kind.WHOLE) else HEDGED
+    yield hedged if _beside(first) else WAITED if over > AT_ONCE else FAILED, over
     for ask in row.asks[1:]:
         if ask.began < row.fault_ended and ask.calls and not any(call.primary for call in ask.calls):
-            yield _over(row, ask)
+            yield BEHIND, ask.seconds - row.healthy
 
 
 def _beside(ask: Ask) -> bool:

@@ -12,7 +12,8 @@ from appliance.contract.drill import Ask, Call, Ended, Expected, Row
 from appliance.desk.reports import words
 from appliance.desk.reports.scale import Scale, Span, scale, tracks
 
-WIDTH, LEFT, RIGHT = 370.0, 72.0, 362.0
+WIDTH, RIGHT = 370.0, 362.0
+NAMES = (68.0, 116.0)  # places for the lanes' names, at least and at most
 TOP, PITCH, BAR, AXIS = 8.0, 31.0, 12.0, 24.0
 LABEL = 23.0  # from a lane's top to its labels' baseline
 LETTER = 6.8  # of a label, in the widest of the usual fonts
@@ -86,8 +87,8 @@ class Timeline:
     labels: tuple[Label, ...]
     ticks: tuple[Tick, ...]
     cuts: tuple[float, ...]
+    left: float
     width: float = WIDTH
-    left: float = LEFT
     right: float = RIGHT
     bar: float = BAR
 
@@ -108,7 +109,6 @@ class _Drawing:
     taken: dict[float, list[Span]] = field(default_factory=dict)  # a line's labels: from, to
 
     def __post_init__(self) -> None:
-        self.scale: Scale = scale(_spans(self.row), LEFT, RIGHT)
         self.ends = [(ask.began, ask.began + ask.seconds) for ask in self.row.asks]
         calls = [
             (call, (call.began, end if call.ended is None else call.ended))
@@ -117,6 +117,9 @@ class _Drawing:
         ]
         self.primary = next((call.provider for call, _ in calls if call.primary), self.primary or "primary")
         self.others = list(dict.fromkeys(call.provider for call, _ in calls if not call.primary))
+        longest = max(len(words.legible(name)) for name in (self.primary, *self.others))
+        self.left = min(max(longest * LETTER + 10, NAMES[0]), NAMES[1])
+        self.scale: Scale = scale(_spans(self.row), self.left, RIGHT)
         self.lanes: list[Lane] = []
         self.bottom = TOP
         self._lane("fault", 1)
@@ -139,7 +142,7 @@ class _Drawing:
 
     def _lane(self, name: str, lines: int) -> Lane:
         whole = words.legible(name)
-        lane = Lane(_short(whole, LEFT - 8), whole, tuple(self.bottom + n * PITCH for n in range(lines)))
+        lane = Lane(_short(whole, self.left - 8), whole, tuple(self.bottom + n * PITCH for n in range(lines)))
         self.lanes.append(lane)
         self.bottom += lines * PITCH
         return lane
@@ -158,6 +161,7 @@ class _Drawing:
             labels=tuple(self.labels),
             ticks=tuple(_ticks(self.scale)),
             cuts=self.scale.cuts(),
+            left=self.left,
         )
 
     def _fault(self) -> None:
@@ -226,12 +230,12 @@ class _Drawing:
 
     def _label(self, y: float, from_: float, to: float, text: str, look: str = "") -> None:
         """From `from_` to the right, or up to `to`; left out without room: the caption says it too."""
-        text = _short(text, RIGHT - LEFT)
+        text = _short(text, RIGHT - self.left)
         wide = len(text) * LETTER
         taken = self.taken.setdefault(y, [])
         ways = ((from_, from_ + wide, "start", from_), (to - wide, to, "end", to))
         for begin, end, anchor, x in ways if look != "hedge" else ways[::-1]:
-            inside = begin >= LEFT and end <= RIGHT
+            inside = begin >= self.left and end <= RIGHT
             if inside and all(end + 4 <= a or begin - 4 >= b for a, b in taken):
                 taken.append((begin, end))
                 self.labels.append(Label(x, y + LABEL, anchor, text, look))
