@@ -16,7 +16,7 @@ from appliance.contract.trouble import ExitCode, Trouble
 from appliance.desk import bundle
 from appliance.desk.status import NodeStatus, Status, status
 
-TOLD = ("gateway", "router", "canary", "disk", "memory")  # checks that have a row of their own
+TOLD = ("gateway", "router", "canary", "backup", "disk", "memory")  # checks that have a row of their own
 
 
 @click.command("status")
@@ -75,7 +75,7 @@ def _node(node: NodeStatus, newest: int | None, now: datetime) -> str:
         ("disk", _percent(node.disk_used_percent)),
         ("memory", _percent(node.memory_used_percent)),
         ("up for", duration(node.uptime_seconds) if node.uptime_seconds is not None else "unknown"),
-        ("last backup", f"{node.last_backup:%Y-%m-%d %H:%M} UTC" if node.last_backup else "none"),
+        ("last backup", _last_backup(node, now)),
         *((check.name, f"{'ok' if check.ok else 'NOT OK'}: {check.detail}") for check in _further(node)),
     ]
     if node.trouble:
@@ -85,7 +85,9 @@ def _node(node: NodeStatus, newest: int | None, now: datetime) -> str:
 
 def _further(node: NodeStatus) -> list[Check]:
     """The checks that say more than the rows above them."""
-    return [check for check in node.checks if not check.ok or check.name not in TOLD]
+    return [
+        check for check in node.checks if check.name not in TOLD or (not check.ok and check.name != "backup")
+    ]
 
 
 def _flaws(node: NodeStatus) -> list[str]:
@@ -160,6 +162,30 @@ def _last_drill(node: NodeStatus, now: datetime) -> str:
         return f"{ago}, green, {drill.rows} rows"
     reds = f"{drill.red} of {drill.rows} rows" if drill.red else "not by its rows"
     return f"{ago}, RED, {reds}: `appliance drill providers` shows why"
+
+
+def _last_backup(node: NodeStatus, now: datetime) -> str:
+    if node.trouble:
+        return "unknown"
+    if node.backup_every_hours is None:
+        return "none, and none is ordered: `backup` in appliance.yaml, then `appliance push`"
+    last = node.last_backup
+    if last is None or (last.at is None and last.error is None):
+        return "none yet: the node makes one within minutes, `appliance backup now` at once"
+    complaint = last.complaint(now, node.backup_every_hours)
+    said = f"NOT OK: {complaint}. Once it is mended: `appliance backup now`" if complaint else ""
+    if last.at is None:
+        return said
+    size = f"{_size(last.bytes)}, {_size(last.added)} of it new"
+    verified = f"verified {_ago(last.verified_at, now)}" if last.verified_at else "not verified yet"
+    good = f"{_ago(last.at, now)}, {size}; {verified}"
+    return f"{good}; {said}" if said else good
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "size unknown"
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def _ago(at: datetime, now: datetime) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 FORMAT = 1
+RUN_LONGEST = timedelta(hours=1)  # TimeoutStartSec of appliance-backup.service
 
 STAGING = "/var/lib/appliance/backup"
 SECRETS_STAGING = "/run/appliance-backup"
@@ -209,31 +210,57 @@ def sums(digests: Mapping[str, str]) -> str:
     return "".join(f"{digest}  {path}\n" for path, digest in sorted(digests.items()))
 
 
+class Kept(BaseModel):
+    """A backup in the store, as `appliance-node backup list` tells it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    at: datetime
+    name: str  # of the appliance
+    bytes: int | None = None  # of the files; None: an old restic made it
+    added: int | None = None  # bytes in the store
+
+
 class LastBackup(Shape):
     """The node's memory of its backups. `at`, `id` and sizes are of the last good one."""
 
     tried_at: datetime
-    error: str | None = None  # of the last try
+    error: str | None = None  # of the last try; None too while one is at work, or when it died
+    repository: str | None = None  # the address that the last good one went to
     at: datetime | None = None
     id: str | None = None
     seconds: float | None = None
     bytes: int | None = None  # of the files
     added: int | None = None  # bytes in the store
     verified_at: datetime | None = None
+    verify_tried_at: datetime | None = None
     verify_error: str | None = None
 
     def complaint(self, now: datetime, every_hours: int) -> str | None:
         """What is wrong, in a line; None when all is well. A run may come late by half its interval."""
-        if self.at is None:
-            return f"there is no backup: {self.error or 'none was made yet'}"
+        error = self.error or self._died(now)
+        if self.at is None:  # the first has as long as any
+            return f"there is no backup: {error}" if error else None
         age = now - self.at
+        if error:
+            return f"the last try failed, the last backup is {_age(age)} old: {error}"
         if age > timedelta(hours=every_hours) * 1.5 + timedelta(minutes=15):
-            return f"the last backup is {_age(age)} old: {self.error or 'none was tried since'}"
+            return f"the last backup is {_age(age)} old: none was tried since"
         if self.verify_error:
             return f"the last backup did not verify: {self.verify_error}"
         return None
 
+    def _died(self, now: datetime) -> str | None:
+        """A try leaves `tried_at` when it begins: one that ended has an error, or is younger than that."""
+        over = self.at is None or self.at < self.tried_at
+        if self.error is None and over and now - self.tried_at > RUN_LONGEST:
+            return "it came to no end"
+        return None
+
 
 def _age(age: timedelta) -> str:
-    hours = int(age.total_seconds() // 3600)
-    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
+    minutes = max(0, int(age.total_seconds() // 60))
+    if minutes < 120:
+        return f"{minutes} minutes"
+    return f"{minutes // 60} hours" if minutes < 48 * 60 else f"{minutes // 1440} days"

@@ -12,7 +12,7 @@ DRAIN_FLAG = "/run/appliance/draining"
 class Check(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    name: str  # gateway | router | workload:<name> | disk | memory | clock | draining
+    name: str  # gateway | router | workload:<name> | canary | backup | disk | memory | clock | draining
     ok: bool
     detail: str
     vital: bool = True  # a failing vital check makes the page 503

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from appliance.contract.backup import LastBackup
 from appliance.contract.drill import Canaries, Summary
 from appliance.contract.health import HealthPage
 
@@ -49,4 +50,5 @@ class NodeReport(BaseModel):
     disk_used_percent: float
     memory_used_percent: float
     uptime_seconds: float
-    last_backup: datetime | None
+    last_backup: LastBackup | None = None
+    backup_every_hours: int | None = None  # None: no backups are ordered

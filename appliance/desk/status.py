@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
+from appliance.contract.backup import LastBackup
 from appliance.contract.drill import Canaries, Summary
 from appliance.contract.health import Check
 from appliance.contract.node_report import Breaker, NodeReport
@@ -43,7 +44,8 @@ class NodeStatus:
     disk_used_percent: float | None
     memory_used_percent: float | None
     uptime_seconds: float | None
-    last_backup: datetime | None
+    last_backup: LastBackup | None
+    backup_every_hours: int | None  # None: no backups are ordered
     trouble: str | None
 
     @property
@@ -135,5 +137,6 @@ def describe(
         memory_used_percent=report.memory_used_percent if report else None,
         uptime_seconds=report.uptime_seconds if report else None,
         last_backup=report.last_backup if report else None,
+        backup_every_hours=report.backup_every_hours if report else None,
         trouble=trouble,
     )

@@ -22,6 +22,7 @@ from appliance.contract import health
 from appliance.contract.router_policy import CanaryRule, RouterPolicy
 from appliance.node import evidence, router_account
 from appliance.node.activate import in_force
+from appliance.node.backup import memory
 from appliance.node.health_rules import Asked, Believed, Facts, http_status, page
 from appliance.node.router_files import policy_in_force
 from appliance.node.system import GATEWAY_READY, Paths
@@ -81,6 +82,8 @@ class Watch:
             breakers=router_account.breakers(router),
             canaries=evidence.last_canary(self._paths),
             canary_every=policy.canary.every if policy else CanaryRule().every,
+            backup_every_hours=memory.every_hours(self._paths),
+            last_backup=memory.last_or_awaited(self._paths),
             disk_used_percent=psutil.disk_usage("/").percent,
             memory_used_percent=psutil.virtual_memory().percent,
             clock_synchronised=None if CONTAINER.exists() else SYNCHRONISED.exists(),

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from appliance.contract.backup import LastBackup
 from appliance.contract.drill import Canaries
 from appliance.contract.health import Check, HealthPage
 from appliance.contract.node_report import Breaker
@@ -54,6 +55,8 @@ class Facts:
     breakers: Sequence[Breaker]
     canaries: Canaries | None  # None: never asked
     canary_every: float  # seconds
+    backup_every_hours: int | None  # None: no backups are ordered
+    last_backup: LastBackup | None
     disk_used_percent: float
     memory_used_percent: float
     clock_synchronised: bool | None  # None: somebody else keeps the clock (a container's host)
@@ -66,6 +69,7 @@ def page(facts: Facts) -> HealthPage:
         Check(name="router", ok=facts.router_ready, detail=facts.router_detail),
         *_workloads(facts),
         _canary(facts),
+        _backup(facts),
         _level("disk", facts.disk_used_percent, DISK_WARN, DISK_FULL),
         _level("memory", facts.memory_used_percent, MEMORY_WARN, MEMORY_OUT),
         _clock(facts.clock_synchronised),
@@ -133,6 +137,16 @@ def _canary(facts: Facts) -> Check:
     refused = sum(not canary.ok for canary in facts.canaries.canaries)
     detail = f"{refused or 'none'} of {len(facts.canaries.canaries)} refused, {age / 3600:.1f} h ago"
     return Check(name="canary", ok=not stale, vital=False, detail=detail)
+
+
+def _backup(facts: Facts) -> Check:
+    if facts.backup_every_hours is None:
+        return Check(name="backup", ok=True, vital=False, detail="no backups are ordered")
+    last = facts.last_backup
+    complaint = last.complaint(facts.now, facts.backup_every_hours) if last else None
+    good = f"the last is of {last.at:%Y-%m-%d %H:%M} UTC" if last and last.at else "none yet"
+    detail = complaint or good
+    return Check(name="backup", ok=complaint is None, vital=False, detail=detail)
 
 
 def _level(name: str, percent: float, warn: float, out: float) -> Check:

@@ -39,6 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     drill.add_argument("--fault", action="append", default=[], dest="faults", metavar="F")
     drill.add_argument("--level", action="append", default=[], dest="levels", choices=["router", "gateway"])
     drill.add_argument("--list", action="store_true", help="the faults that there are")
+    backup = commands.add_parser("backup", help="this node's backups, as JSON lines")
+    backup.add_argument("what", choices=["run", "verify", "list"])
+    backup.add_argument("--new-repository", action="store_true", help="where the old one is gone, begin anew")
+    backup.add_argument("--in-unit", action="store_true", help="for the units: do it here, if it is due")
+    backup.add_argument("--json", action="store_true", help="the only way, and the default")
     report = commands.add_parser("report", help="this node's account of itself, as JSON")
     report.add_argument("--json", action="store_true", help="the only way, and the default")
     commands.add_parser("private-network", help="configure private NICs as the metadata service says")
@@ -91,6 +96,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
                 command.list_faults()
                 return 0
             return command.main(command.wanted(arguments.workloads, arguments.faults, arguments.levels))
+        case "backup":
+            from appliance.node.backup import command as backup
+
+            return backup.main(arguments.what, _say, in_unit=arguments.in_unit, new=arguments.new_repository)
         case "report":
             from appliance.node import report
 

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from appliance.contract import bundle
 from appliance.contract.trouble import NodeTrouble
 from appliance.node import gateway_files, router_files, tls, validate
+from appliance.node.backup import keys as backup_keys
 from appliance.node.system import Paths, encrypt, remove, write
 
 MOST_BYTES = 8 << 20
@@ -45,6 +46,7 @@ def receive(stream: IO[bytes], paths: Paths = Paths()) -> dict[str, Any]:  # noq
     staged = final.with_name(final.name + ".new")
     try:
         router_files.judge(received.files, received.secrets)
+        backup_keys.judge(received.files, received.secrets)
         stage(received, staged)
         validate.validate(staged)
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +123,7 @@ def stage(received: Received, folder: Path) -> None:
     for credential, clear in (
         (gateway_files.CREDENTIAL, gateway_files.as_credential(received.secrets)),
         (router_files.CREDENTIAL, router_files.as_credential(received.secrets)),
+        (backup_keys.CREDENTIAL, backup_keys.as_credential(received.secrets)),
     ):
         write(folder / "credentials" / f"{credential}.cred", encrypt(credential, clear), 0o600)
     if bundle.TLS_KEY in received.secrets:

@@ -19,6 +19,7 @@ from appliance.contract.health import PATH, PORT, HealthPage
 from appliance.contract.node_report import Certificate, NodeReport
 from appliance.node import evidence, router_account, services
 from appliance.node.activate import applied, in_force
+from appliance.node.backup import memory
 from appliance.node.system import GATEWAY, ROUTER, Paths
 from appliance.node.tls import CERTIFICATE
 
@@ -42,7 +43,8 @@ def report(paths: Paths = Paths()) -> NodeReport:  # noqa: B008 - frozen
         disk_used_percent=psutil.disk_usage("/").percent,
         memory_used_percent=psutil.virtual_memory().percent,
         uptime_seconds=time.time() - psutil.Process(1).create_time(),
-        last_backup=None,
+        last_backup=memory.last(paths),
+        backup_every_hours=memory.every_hours(paths),
     )
 
 

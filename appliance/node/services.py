@@ -124,6 +124,11 @@ def restarts(unit: str) -> int:
     return int(said) if said.isdigit() else 0
 
 
+def result(unit: str) -> str:
+    """systemd's word for how it ended: success, exit-code, timeout, signal, oom-kill…"""
+    return run(["systemctl", "show", "--value", "-p", "Result", unit], seconds=10).out.strip()
+
+
 def journal(unit: str, since: float) -> str:
     """The end of what it said, and systemd of it, after `since` (seconds of the epoch)."""
     bounds = [f"--unit={unit}", f"--since=@{since:.0f}", "--lines=20"]

@@ -8,14 +8,15 @@ bad() {
     wrong=1
 }
 
-units=(appliance-canary.timer appliance-first-boot.service appliance-health.service
+units=(appliance-backup.timer appliance-backup-verify.timer appliance-canary.timer appliance-first-boot.service appliance-health.service
     appliance-private-network.service appliance-private-network.timer appliance-router.service haproxy.service
     nftables.service openclaw.service ssh.service)
 for unit in "${units[@]}"; do
     [ "$(systemctl is-enabled "$unit")" = enabled ] || bad "$unit is not enabled"
 done
 systemd-analyze verify --man=no "${units[@]}" || bad "systemd-analyze verify"
-for unit in appliance-health.service nftables.service ssh.service appliance-canary.timer \
+for unit in appliance-health.service nftables.service ssh.service appliance-backup.timer \
+    appliance-backup-verify.timer appliance-canary.timer \
     appliance-private-network.timer; do
     [ "$(systemctl is-active "$unit")" = active ] || bad "$unit does not run"
 done
@@ -36,6 +37,8 @@ appliance-router.service 11
 haproxy.service 15
 appliance-health.service 12
 appliance-canary.service 11
+appliance-backup.service 25
+appliance-backup-verify.service 16
 END
 
 echo probe | systemd-creds encrypt --with-key=host --name=probe - - 2> /dev/null | systemd-creds decrypt --name=probe - - 2> /dev/null \

@@ -3,7 +3,7 @@
 set -eu
 
 main() {
-    local units=(appliance-canary.timer appliance-first-boot.service appliance-health.service
+    local units=(appliance-backup.timer appliance-backup-verify.timer appliance-canary.timer appliance-first-boot.service appliance-health.service
         appliance-private-network.service appliance-private-network.timer appliance-router.service haproxy.service
         nftables.service openclaw.service ssh.service systemd-timesyncd.service)
     systemctl daemon-reload

@@ -124,9 +124,18 @@ def last(**known: object) -> backup.LastBackup:
         (last(error="the store is full"), "there is no backup: the store is full"),
         (last(at=NOW - timedelta(hours=2)), "2 hours old: none was tried since"),
         (last(at=NOW - timedelta(days=3), error="refused"), "3 days old: refused"),
+        (
+            last(at=NOW - timedelta(minutes=70), error="refused"),
+            "the last try failed, the last backup is 70 min",
+        ),
+        (last(tried_at=NOW - timedelta(hours=2)), "there is no backup: it came to no end"),
+        (
+            last(tried_at=NOW - timedelta(hours=2), at=NOW - timedelta(hours=3)),
+            "3 hours old: it came to no end",
+        ),
         (last(at=NOW, verify_error="a pack is damaged"), "did not verify: a pack is damaged"),
     ],
-    ids=["none", "late", "failing", "damaged"],
+    ids=["none", "late", "failing", "failed once", "the first died", "died", "damaged"],
 )
 def test_what_is_wrong_is_told_in_a_line(known: backup.LastBackup, words: str) -> None:
     assert words in (known.complaint(NOW, every_hours=1) or "")
@@ -134,4 +143,8 @@ def test_what_is_wrong_is_told_in_a_line(known: backup.LastBackup, words: str) -
 
 def test_one_that_comes_a_little_late_is_no_news() -> None:
     assert last(at=NOW - timedelta(minutes=100)).complaint(NOW, every_hours=1) is None
-    assert last(at=NOW - timedelta(minutes=100), error="one try failed").complaint(NOW, 1) is None
+
+
+def test_one_that_is_at_work_is_no_failure_the_first_neither() -> None:
+    assert last(at=NOW - timedelta(minutes=61)).complaint(NOW, every_hours=1) is None
+    assert last().complaint(NOW, every_hours=1) is None

@@ -3,83 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
 
-from appliance.contract import backup, bundle
+from appliance.contract import backup
 from appliance.contract.trouble import NodeTrouble
 from appliance.node.backup import stage
 from appliance.node.backup.stage import Places
 from appliance.node.system import Paths
+from tests.node.backup_stand import openclaw, paths_below, places_below, unheard
 
 POLICY = backup.Policy(name="gateway", repository=backup.Folder(path="/mnt"), secrets=False)
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    current = tmp_path / "current"
-    (current / "files").mkdir(parents=True)
-    (current / "files" / "edge.map").write_text("code router/code\n")
-    manifest = bundle.Manifest(
-        name="gateway", digest="0" * 64, files={}, secrets={}, workloads=["code", "batch"]
-    )
-    (current / bundle.MANIFEST).write_text(manifest.model_dump_json())
-    (tmp_path / "inputs").write_text("0" * 40 + "\n")
-    return Paths(current=current, own_tls=tmp_path / "tls-own", inputs=tmp_path / "inputs")
+    return paths_below(tmp_path)
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    (tmp_path / "package.json").write_text(json.dumps({"version": "2026.9.6"}))
-    (tmp_path / "version").write_text("v24.19.0\n")
-    for folder in ("image/scripts", "code/appliance/__pycache__"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "image" / "scripts" / "10.sh").write_text("#!/bin/sh\n")
-    (tmp_path / "code" / "appliance" / "x.py").write_text("")
-    return Places(
-        staging=tmp_path / "staging",
-        secrets=tmp_path / "secrets",
-        archive=tmp_path / "archive",
-        state=Path("/var/lib/openclaw"),
-        image=tmp_path / "image",
-        code=tmp_path / "code",
-        openclaw=tmp_path / "package.json",
-        node_js=tmp_path / "version",
-        command=openclaw(tmp_path, {"state/openclaw.sqlite": b"database", "workspace/a b": b"words"}),
-        owner="root",
-    )
-
-
-def openclaw(
-    folder: Path, files: dict[str, bytes], links: dict[str, str] | None = None, ends: int = 0
-) -> str:
-    """A command that leaves an archive of these, as `openclaw backup create` does."""
-    made = folder / "made.tar.gz"
-    root = "2026-11-22T00-00-00.000+00-00-openclaw-backup/payload/posix"
-    with tarfile.open(made, "w:gz") as tar:
-        for name, content in {**files, "../../../etc/openclaw.json": b"{}"}.items():
-            member = tarfile.TarInfo(f"{root}/var/lib/openclaw/{name}")
-            if name.startswith(".."):
-                member.name = f"{root}/etc/openclaw.json"
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-        for name, target in (links or {}).items():
-            member = tarfile.TarInfo(f"{root}/var/lib/openclaw/{name}")
-            member.type, member.linkname = tarfile.SYMTYPE, target
-            tar.addfile(member)
-    command = folder / "openclaw"
-    command.write_text(f'#!/bin/sh\n[ "$3" = --output ] && cp {made} "$4"/\nexit {ends}\n')
-    command.chmod(0o755)
-    return str(command)
+    return places_below(tmp_path)
 
 
 def test_all_of_it_is_there_and_nothing_of_the_config(paths: Paths, places: Places) -> None:
-    manifest = stage.make(POLICY, paths, places)
+    manifest = stage.make(POLICY, paths, places, unheard)
     found = {str(p.relative_to(places.staging)) for p in places.staging.rglob("*") if p.is_file()}
     assert found == {
         "manifest.json",
@@ -97,7 +47,7 @@ def test_all_of_it_is_there_and_nothing_of_the_config(paths: Paths, places: Plac
 
 
 def test_its_sums_are_those_of_its_files(paths: Paths, places: Places) -> None:
-    manifest = stage.make(POLICY, paths, places)
+    manifest = stage.make(POLICY, paths, places, unheard)
     sums = places.staging / backup.SUMS
     assert hashlib.sha256(sums.read_bytes()).hexdigest() == manifest.sums
     check = ["sha256sum", "--quiet", "-c", backup.SUMS]
@@ -105,7 +55,7 @@ def test_its_sums_are_those_of_its_files(paths: Paths, places: Places) -> None:
 
 
 def test_nobody_else_may_look(paths: Paths, places: Places) -> None:
-    stage.make(POLICY, paths, places)
+    stage.make(POLICY, paths, places, unheard)
     assert places.staging.stat().st_mode & 0o777 == 0o700
     assert places.secrets.stat().st_mode & 0o777 == 0o700
 
@@ -113,7 +63,7 @@ def test_nobody_else_may_look(paths: Paths, places: Places) -> None:
 def test_what_an_earlier_run_left_is_not_in_it(paths: Paths, places: Places) -> None:
     (places.staging / "state").mkdir(parents=True)
     (places.staging / "state" / "old").write_text("gone since")
-    stage.make(POLICY, paths, places)
+    stage.make(POLICY, paths, places, unheard)
     assert not (places.staging / "state" / "old").exists()
 
 
@@ -121,7 +71,7 @@ def test_a_link_out_of_the_state_does_not_end_the_backup(
     paths: Paths, places: Places, tmp_path: Path
 ) -> None:
     openclaw(tmp_path, {"a": b"b"}, {"workspace/out": "/etc/passwd", "in": "a"})
-    stage.make(POLICY, paths, places)
+    stage.make(POLICY, paths, places, unheard)
     assert (places.staging / "state" / "in").is_symlink()
     assert not (places.staging / "state" / "workspace" / "out").is_symlink()
 
@@ -129,20 +79,20 @@ def test_a_link_out_of_the_state_does_not_end_the_backup(
 def test_an_openclaw_that_fails_is_quoted(paths: Paths, places: Places, tmp_path: Path) -> None:
     openclaw(tmp_path, {"a": b"b"}, ends=1)
     with pytest.raises(NodeTrouble, match="made no archive"):
-        stage.make(POLICY, paths, places)
+        stage.make(POLICY, paths, places, unheard)
 
 
 def test_a_torn_archive_is_refused(paths: Paths, places: Places, tmp_path: Path) -> None:
     made = tmp_path / "made.tar.gz"
     made.write_bytes(made.read_bytes()[:200])
     with pytest.raises(NodeTrouble, match="cannot be read"):
-        stage.make(POLICY, paths, places)
+        stage.make(POLICY, paths, places, unheard)
 
 
 def test_an_archive_without_state_is_refused(paths: Paths, places: Places, tmp_path: Path) -> None:
     openclaw(tmp_path, {})
     with pytest.raises(NodeTrouble, match="no state"):
-        stage.make(POLICY, paths, places)
+        stage.make(POLICY, paths, places, unheard)
 
 
 def test_a_full_disk_is_seen_before_anything_is_made(
@@ -150,6 +100,6 @@ def test_a_full_disk_is_seen_before_anything_is_made(
 ) -> None:
     monkeypatch.setattr(stage, "SPARE", 1 << 60)
     with pytest.raises(NodeTrouble, match="no room") as caught:
-        stage.make(POLICY, paths, places)
+        stage.make(POLICY, paths, places, unheard)
     assert "disk-full" in caught.value.fix
     assert list(places.staging.iterdir()) == []

@@ -56,8 +56,8 @@ def restic(box: Store, tmp_path: Path) -> Iterator[Restic]:
 
 
 def test_a_repository_is_made_once_and_keeps_what_it_is_given(restic: Restic, some: Path) -> None:
-    assert restic.init() is False
-    id_, added = restic.backup([some])
+    assert restic.exists()
+    id_, added = restic.send([some])
     assert added > 50_000
     assert [kept.id.startswith(id_) for kept in restic.kept()] == [True]
     restic.check()
@@ -68,7 +68,7 @@ def test_retention_is_kept(restic: Restic, some: Path) -> None:
         update={"retention": backup.Retention(hourly=1, daily=0, weekly=0, monthly=0, within_days=1)}
     )
     for _ in range(2):
-        restic.backup([some])
+        restic.send([some])
     Restic(few, restic.keys, restic.cache).forget()
     assert len(restic.kept()) == 2, "all within a day are kept"
 
@@ -80,8 +80,9 @@ def test_one_that_may_only_append(box: Store, tmp_path: Path, some: Path) -> Non
     given = {**secrets(box), backup.SSH_KEY: (box.home / "append").read_text()}
     with node_store.opened(order, given, tmp_path) as opened:
         restic = Restic(order, opened.keys, tmp_path / "cache")
-        assert restic.init()
-        id_, _ = restic.backup([some])
+        assert not restic.exists()
+        restic.init()
+        id_, _ = restic.send([some])
         restic.check()
         assert [kept.id.startswith(id_) for kept in restic.kept()] == [True]
         assert not order.prunes
@@ -114,16 +115,16 @@ def test_a_store_that_fails_is_named_and_the_next_try_succeeds(
 ) -> None:
     box.console("PUT", "/fault", fault)
     with pytest.raises(NodeTrouble, match=words):
-        restic.backup([some])
+        restic.send([some])
     box.console("DELETE", "/fault")
-    restic.backup([some])
+    restic.send([some])
     restic.check()
 
 
 def test_another_host_key_is_not_taken(box: Store, restic: Restic) -> None:
     box.console("POST", "/host_key")
     with pytest.raises(NodeTrouble, match="another host key"):
-        restic.init()
+        restic.exists()
     box.know_host()
 
 
@@ -133,12 +134,12 @@ def test_a_wrong_passphrase_is_named_and_not_shown(box: Store, restic: Restic, t
         node_store.opened(restic.policy, wrong, tmp_path) as other,
         pytest.raises(NodeTrouble, match="passphrase") as caught,
     ):
-        Restic(other.policy, other.keys, tmp_path / "cache").init()
+        Restic(other.policy, other.keys, tmp_path / "cache").exists()
     assert "another one" not in str(caught.value)
 
 
 def test_a_flipped_byte_is_found_by_the_check(box: Store, restic: Restic, some: Path, tmp_path: Path) -> None:
-    restic.backup([some])
+    restic.send([some])
     whole = restic.policy.model_copy(update={"verify_percent": 100})
     for pack in (box.box.files / tmp_path.name / "data").glob("*/*"):
         content = bytearray(pack.read_bytes())

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from appliance.contract.backup import LastBackup
 from appliance.contract.drill import Canaries, Canary
 from appliance.contract.node_report import Breaker
 from appliance.node.health_rules import Asked, Believed, Facts, http_status, page
@@ -33,6 +34,8 @@ WELL = Facts(
     breakers=[CLOSED],
     canaries=Canaries(at=NOW - timedelta(hours=1), canaries=(SANG,)),
     canary_every=3600,
+    backup_every_hours=1,
+    last_backup=LastBackup(tried_at=NOW - timedelta(minutes=40), at=NOW - timedelta(minutes=39)),
     disk_used_percent=20,
     memory_used_percent=30,
     clock_synchronised=True,

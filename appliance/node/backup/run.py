@@ -3,145 +3,155 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import IO
 
 from appliance.contract import backup
-from appliance.contract.bundle import FILES
 from appliance.contract.trouble import NodeTrouble
-from appliance.node.backup import stage
+from appliance.node.backup import keys, memory, stage
 from appliance.node.backup.stage import Places
-from appliance.node.backup.store import Kept, opened, secrets_in_force
-from appliance.node.system import Paths, write
+from appliance.node.backup.store import Restic, opened
+from appliance.node.backup.tell import tell
+from appliance.node.system import Paths
 
-WEBHOOK_SECONDS = 10
-
-
-def policy_in_force(paths: Paths) -> backup.Policy | None:
-    """None: no backups are ordered."""
-    try:
-        return backup.Policy.model_validate_json((paths.current / FILES / backup.POLICY).read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise NodeTrouble("The backup's policy cannot be read.", why=str(error.errors()[0]["msg"])) from None
+Say = Callable[[str, str], None]  # event, detail
+LOCK_SECONDS = 1800
 
 
-def last(paths: Paths) -> backup.LastBackup | None:
-    try:
-        return backup.LastBackup.model_validate_json(_memory(paths).read_bytes())
-    except (OSError, ValidationError):
-        return None
+def run(
+    say: Say,
+    below: Path,
+    *,
+    new: bool = False,
+    paths: Paths = Paths(),  # noqa: B008 - frozen
+    places: Places = Places(),  # noqa: B008
+) -> backup.LastBackup:
+    """One backup, from nothing to the store. Raises NodeTrouble, and remembers that too.
 
-
-def run(paths: Paths = Paths(), places: Places = Places()) -> backup.LastBackup:  # noqa: B008 - frozen
-    """One backup, from nothing to the store. Raises NodeTrouble, and remembers that too."""
-    policy = _ordered(paths)
-    with _alone(paths):
-        tried, began = datetime.now(UTC), time.monotonic()
-        before = last(paths) or backup.LastBackup(tried_at=tried)
+    `below`: a folder in memory. `new`: a repository that is gone may be made anew.
+    """
+    policy = memory.ordered(paths)
+    with _alone(paths, say):
+        tried = datetime.now(UTC).replace(microsecond=0)  # as a manifest's time
+        before = memory.last(paths) or backup.LastBackup(tried_at=tried)
+        known = before.model_copy(update={"tried_at": tried, "error": None})
+        memory.remember(paths, known)  # should it die now, LastBackup.complaint says so in its time
         try:
-            manifest, id_, added = _run(policy, paths, places)
+            known = _run(policy, known, say, below, paths, places, new=new)
+            memory.remember(paths, known)
+            if policy.prunes:
+                say("forget", "removing what retention does not keep")
+                with opened(policy, keys.in_force(paths.current), below) as restic:
+                    restic.forget()
         except NodeTrouble as trouble:
-            _remember(paths, before.model_copy(update={"tried_at": tried, "error": trouble.what}))
-            _tell(policy, trouble.what)
+            memory.remember(paths, known.model_copy(update={"error": trouble.what}))
+            if trouble.what != before.error:
+                tell(policy, trouble.what)
             raise
-        known = before.model_copy(
-            update={
-                "tried_at": tried,
-                "error": None,
-                "at": manifest.at,
-                "id": id_,
-                "seconds": round(time.monotonic() - began, 1),
-                "bytes": manifest.bytes,
-                "added": added,
-            }
-        )
-        _remember(paths, known)
         return known
 
 
-def _run(policy: backup.Policy, paths: Paths, places: Places) -> tuple[backup.Manifest, str, int]:
+def _run(
+    policy: backup.Policy,
+    known: backup.LastBackup,
+    say: Say,
+    below: Path,
+    paths: Paths,
+    places: Places,
+    *,
+    new: bool,
+) -> backup.LastBackup:
+    began = time.monotonic()
+    address = policy.repository.address
     try:
-        with opened(policy, secrets_in_force(paths.current)) as restic:
-            restic.init()  # first: what cannot be kept need not be made
-            manifest = stage.make(policy, paths, places)
-            kept = restic.backup([places.staging, places.secrets])
-            if policy.prunes:
-                restic.forget()
-            return manifest, *kept
+        with opened(policy, keys.in_force(paths.current), below) as restic:
+            say("repository", address)  # first: what cannot be kept need not be made
+            _found(restic, known, address, say, new=new)
+            manifest = stage.make(policy, paths, places, say)
+            say("store", f"{manifest.files} files, {manifest.bytes} bytes")
+            id_, added = restic.send([places.staging, places.secrets])
     finally:
         stage.clear(places)
+    return known.model_copy(
+        update={
+            "at": manifest.at,
+            "id": id_,
+            "seconds": round(time.monotonic() - began, 1),
+            "bytes": manifest.bytes,
+            "added": added,
+            "repository": address,
+        }
+    )
 
 
-def verify(paths: Paths = Paths()) -> backup.LastBackup:  # noqa: B008 - frozen
+def _found(restic: Restic, known: backup.LastBackup, address: str, say: Say, *, new: bool) -> None:
+    """A repository that was there and is not must be heard of, and not be begun anew in silence."""
+    if restic.exists():
+        return
+    if known.repository == address and not new:
+        raise NodeTrouble(
+            "The repository is gone from the store.",
+            why=f"the backup of {known.at:%Y-%m-%d %H:%M} UTC was kept at {address}",
+            fix="Find out why. To begin a new one there: `appliance backup now --new-repository`.",
+        )
+    say("repository", "there is none yet: making it")
+    restic.init()
+
+
+def verify(say: Say, below: Path, *, paths: Paths = Paths()) -> backup.LastBackup:  # noqa: B008 - frozen
     """Read a share of the store back. Raises NodeTrouble, and remembers that too."""
-    policy = _ordered(paths)
-    now = datetime.now(UTC)
-    try:
-        with opened(policy, secrets_in_force(paths.current)) as restic:
-            restic.check()
-    except NodeTrouble as trouble:
-        _verified(paths, now, {"verify_error": trouble.what})
-        _tell(policy, trouble.what)
-        raise
-    return _verified(paths, now, {"verified_at": now, "verify_error": None})
+    policy = memory.ordered(paths)
+    with _alone(paths, say):
+        now = datetime.now(UTC)
+        known = memory.last(paths) or backup.LastBackup(tried_at=now)
+        told = known.verify_error
+        try:
+            with opened(policy, keys.in_force(paths.current), below) as restic:
+                say("check", f"reading {policy.verify_percent} % of the data back")
+                restic.check()
+        except NodeTrouble as trouble:
+            bad = {"verify_tried_at": now, "verify_error": trouble.what}
+            memory.remember(paths, known.model_copy(update=bad))
+            if trouble.what != told:
+                tell(policy, trouble.what)
+            raise
+        good = {"verify_tried_at": now, "verified_at": now, "verify_error": None}
+        known = known.model_copy(update=good)
+        memory.remember(paths, known)
+        return known
 
 
-def _verified(paths: Paths, now: datetime, told: dict[str, object]) -> backup.LastBackup:
-    known = (last(paths) or backup.LastBackup(tried_at=now)).model_copy(update=told)
-    _remember(paths, known)
-    return known
-
-
-def kept(paths: Paths = Paths()) -> list[Kept]:  # noqa: B008 - frozen
-    """Raises NodeTrouble."""
-    with opened(_ordered(paths), secrets_in_force(paths.current)) as restic:
+def kept(below: Path, *, paths: Paths = Paths()) -> list[backup.Kept]:  # noqa: B008 - frozen
+    """Oldest first. Raises NodeTrouble."""
+    with opened(memory.ordered(paths), keys.in_force(paths.current), below) as restic:
         return restic.kept()
 
 
-def _ordered(paths: Paths) -> backup.Policy:
-    policy = policy_in_force(paths)
-    if policy is None:
-        raise NodeTrouble("No backups are ordered.", fix="Add `backup` to appliance.yaml and push.")
-    return policy
-
-
 @contextmanager
-def _alone(paths: Paths) -> Iterator[None]:
-    """The unit runs once at a time by itself; this is for who runs it by hand beside it."""
+def _alone(paths: Paths, say: Say) -> Iterator[None]:
+    """A unit runs once at a time by itself; a run and a verification wait for each other."""
     file = paths.lock.with_name("backup.lock")
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NodeTrouble("A backup is running already.", fix="Wait for its end.") from None
+        if not _locked(lock):
+            say("wait", "another job is at work in the repository")
+            end = time.monotonic() + LOCK_SECONDS
+            while not _locked(lock):
+                if time.monotonic() > end:
+                    raise NodeTrouble(
+                        "Another job of backups does not end.", fix="See `journalctl -u appliance-backup`."
+                    )
+                time.sleep(1)
         yield
 
 
-def _memory(paths: Paths) -> Path:
-    return paths.evidence / Path(backup.LAST_BACKUP).name
-
-
-def _remember(paths: Paths, known: backup.LastBackup) -> None:
-    write(_memory(paths), known.model_dump_json().encode())
-
-
-def _tell(policy: backup.Policy, complaint: str) -> None:
-    """The webhook, if there is one. It is not what the backup hangs on."""
-    if policy.webhook is None:
-        return
-    body = json.dumps({"appliance": policy.name, "backup": complaint}).encode()
-    ask = urllib.request.Request(  # noqa: S310 - http(s) alone, by its shape
-        policy.webhook, data=body, headers={"Content-Type": "application/json"}
-    )
-    with suppress(OSError, ValueError):
-        urllib.request.urlopen(ask, timeout=WEBHOOK_SECONDS).close()  # noqa: S310
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,6 @@ from pathlib import Path, PurePosixPath
 from appliance.contract import backup, bundle
 from appliance.contract.trouble import NodeTrouble
 from appliance.node import tls
-from appliance.node.gateway_files import OWNER
 from appliance.node.system import Paths, decrypt, remove, run
 
 ARCHIVE_SECONDS = 1800
@@ -34,17 +33,18 @@ class Places:
 
     staging: Path = Path(backup.STAGING)
     secrets: Path = Path(backup.SECRETS_STAGING)
-    archive: Path = Path("/var/lib/appliance/openclaw")  # where OpenClaw writes its own
+    archive: Path = Path("/var/lib/appliance/openclaw")  # its own writes there: tmpfiles.d makes it
     state: Path = Path("/var/lib/openclaw")
-    image: Path = Path("/usr/share/appliance/image")
+    image: Path = Path("/usr/share/appliance/recipe/image")
     code: Path = Path("/usr/lib/appliance")
     openclaw: Path = Path("/opt/openclaw/node_modules/openclaw/package.json")
     node_js: Path = Path("/opt/node/version")
     command: str = "/usr/local/sbin/openclaw"
-    owner: str = OWNER  # whom that command runs as
 
 
-def make(policy: backup.Policy, paths: Paths, places: Places) -> backup.Manifest:
+def make(
+    policy: backup.Policy, paths: Paths, places: Places, say: Callable[[str, str], None]
+) -> backup.Manifest:
     """All of it, anew. Raises NodeTrouble."""
     try:
         clear(places)
@@ -53,7 +53,10 @@ def make(policy: backup.Policy, paths: Paths, places: Places) -> backup.Manifest
             folder.chmod(0o700)
         _refuse_without_room(places)
         in_force = bundle.Manifest.model_validate_json((paths.current / bundle.MANIFEST).read_bytes())
-        _unpack(_archive(places), places)
+        say("archive", "OpenClaw copies its databases")
+        archive = _archive(places)
+        say("collect", "state, bundle, certificate, recipe" + (", secrets" if policy.secrets else ""))
+        _unpack(archive, places)
         _copy_node(paths, places)
         if policy.secrets:
             _open_secrets(paths, places)
@@ -63,11 +66,10 @@ def make(policy: backup.Policy, paths: Paths, places: Places) -> backup.Manifest
 
 
 def clear(places: Places) -> None:
-    for folder in (places.staging, places.secrets):
-        if folder.is_dir():  # itself it may be the unit's own
+    for folder in (places.staging, places.secrets, places.archive):
+        if folder.is_dir():  # itself it stays: it may be the unit's own
             for entry in folder.iterdir():
                 remove(entry)
-    remove(places.archive)
 
 
 def _refuse_without_room(places: Places) -> None:
@@ -83,8 +85,6 @@ def _refuse_without_room(places: Places) -> None:
 
 def _archive(places: Places) -> Path:
     """OpenClaw's own backup, which copies its databases as they are at one moment, verified by itself."""
-    places.archive.mkdir(parents=True, mode=0o700)
-    shutil.chown(places.archive, places.owner, places.owner)
     words = [places.command, "backup", "create", "--output", str(places.archive), "--verify", "--json"]
     outcome = run(words, seconds=ARCHIVE_SECONDS)
     found = sorted(places.archive.glob("*.tar.gz"))
@@ -110,7 +110,7 @@ def _unpack(archive: Path, places: Places) -> None:
         raise NodeTrouble("OpenClaw's archive cannot be read.", why=str(error)) from error
     if not any(target.iterdir()):
         raise NodeTrouble("OpenClaw's archive has no state in it.")
-    remove(places.archive)
+    archive.unlink()
 
 
 def _copy_node(paths: Paths, places: Places) -> None:

@@ -5,28 +5,29 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
-
 from appliance.contract import backup
 from appliance.contract.trouble import NodeTrouble
-from appliance.node.system import Outcome, decrypt, run, write
+from appliance.node.backup import keys
+from appliance.node.system import Outcome, run, write
 
-CREDENTIAL = "backup"  # one JSON object: those of the bundle's secrets whose names begin with PREFIX
-PREFIX = "backup-"
-KEYS = Path("/run")  # in memory: a folder below it while a job runs
 CACHE = Path("/var/cache/appliance-restic")
 TAG = "appliance"
+KNOWN_HOSTS = "known_hosts"
 SECONDS = 3600
 UNLOCK = ("unlock",)  # a job that died leaves its lock, which keeps off check and prune; a living job's stays
 NO_REPOSITORY = 10  # exit code of restic 0.17 and later (its manual, "Scripting")
 OLD_NO_REPOSITORY = "Is there a repository at"
+LOCKED = 11  # likewise
+OLD_LOCKED = "already locked"
+LOCK_TRIES, LOCK_SECONDS = 10, 15.0
+ID = 8  # digits of a backup's id
 
 # What restic, ssh and rclone say -> what is told, and what to do next. The first that fits.
 FULL = "The store, or this disk, is full."
@@ -43,19 +44,14 @@ TOLD = (
     ("refusing to overwrite", "The store took a part of a file, and no more: it is full.", "Prune."),
     ("403 Forbidden", "The store lets this node only append.", "Prune from the desk."),
     ("ciphertext verification", "Data in the store is damaged.", "See the runbook restore-from-backup."),
-    ("already locked", "Another job holds the repository.", "Wait; a dead one's lock goes in 30 minutes."),
+    (
+        "already locked",
+        "Another job holds the repository.",
+        "Wait for a prune to end; a dead one's lock goes in 30 minutes.",
+    ),
     ("connection lost", BROKE, "The next run tries again."),
     ("EOF", BROKE, "The next run tries again."),
 )
-
-
-class Kept(BaseModel):
-    """One backup as restic lists it."""
-
-    id: str
-    time: datetime
-    hostname: str
-    summary: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -64,42 +60,37 @@ class Restic:
 
     policy: backup.Policy
     keys: Path
-    cache: Path = CACHE
+    cache: Path = field(default_factory=lambda: CACHE)
 
     def put_keys(self, secrets: Mapping[str, str]) -> None:
         """Raises NodeTrouble when one that the store needs is missing."""
         repository = self.policy.repository
-        self._put("passphrase", secrets, backup.PASSPHRASE)
+        for name in keys.needed(repository):
+            if not secrets.get(name, "").strip():
+                raise NodeTrouble(f"There is no {name} among the secrets.", fix="Push again.")
+            write(self.keys / name, secrets[name].strip().encode() + b"\n", 0o600)
         if isinstance(repository, backup.Sftp):
-            self._put("ssh-key", secrets, backup.SSH_KEY)
-            write(self.keys / "known_hosts", repository.known_host.encode(), 0o600)
-        if isinstance(repository, backup.S3):
-            self._put("s3-id", secrets, backup.S3_ID)
-            self._put("s3-secret", secrets, backup.S3_SECRET)
+            write(self.keys / KNOWN_HOSTS, repository.known_host.encode(), 0o600)
 
-    def _put(self, file: str, secrets: Mapping[str, str], name: str) -> None:
-        if not secrets.get(name, "").strip():
-            raise NodeTrouble(f"There is no {name} among the secrets.", fix="Push again.")
-        write(self.keys / file, secrets[name].strip().encode() + b"\n", 0o600)
-
-    def init(self) -> bool:
-        """Make the repository where there is none. True when it was made."""
+    def exists(self) -> bool:
+        """Raises NodeTrouble: the passphrase does not open it, or nobody knows."""
         outcome = self._run(["cat", "config"])
-        if outcome.code == 0:
+        if outcome.code == NO_REPOSITORY or (outcome.code != 0 and OLD_NO_REPOSITORY in outcome.err):
             return False
-        if outcome.code != NO_REPOSITORY and OLD_NO_REPOSITORY not in outcome.err:
+        if outcome.code != 0:
             raise self._told("The repository cannot be opened", outcome)
-        self._must("The repository cannot be made", ["init"])
         return True
 
-    def backup(self, folders: Sequence[Path]) -> tuple[str, int]:
+    def init(self) -> None:
+        self._must("The repository cannot be made", ["init"])
+
+    def send(self, folders: Sequence[Path]) -> tuple[str, int]:
         """Its id and the bytes that it added to the store."""
         words = ["backup", "--tag", TAG, "--host", self.policy.name, *map(str, folders)]
         said = self._must("The backup did not reach the store", words)
         summary = json.loads(said.strip().splitlines()[-1])
-        return str(summary["snapshot_id"]), int(
-            summary.get("data_added_packed", summary.get("data_added", 0))
-        )
+        added = summary.get("data_added_packed", summary.get("data_added", 0))
+        return str(summary["snapshot_id"])[:ID], int(added)
 
     def forget(self) -> None:
         """What the retention does not keep. Not where the node can only append."""
@@ -113,19 +104,27 @@ class Restic:
         self._must(what, UNLOCK)
         self._must(what, ["check", f"--read-data-subset={self.policy.verify_percent}%"])
 
-    def kept(self) -> list[Kept]:
-        said = self._must("The backups cannot be listed", ["snapshots", "--tag", TAG])
-        return TypeAdapter(list[Kept]).validate_json(said)
+    def kept(self) -> list[backup.Kept]:
+        """Oldest first. Without a lock: it may be asked while the repository is verified."""
+        said = self._must("The backups cannot be listed", ["--no-lock", "snapshots", "--tag", TAG])
+        return sorted(map(_kept, json.loads(said)), key=lambda one: one.at)
 
     def _must(self, what: str, words: Sequence[str]) -> str:
+        """Its stdout. Locked by another (the operator prunes): waits. A lock that is left over goes."""
         outcome = self._run(words)
+        for _ in range(LOCK_TRIES):
+            if outcome.code != LOCKED and OLD_LOCKED not in outcome.err:
+                break
+            time.sleep(LOCK_SECONDS)
+            self._run(UNLOCK)
+            outcome = self._run(words)
         if outcome.code != 0:
             raise self._told(what, outcome)
         return outcome.out
 
     def _run(self, words: Sequence[str]) -> Outcome:
         environment = {
-            "RESTIC_PASSWORD_FILE": str(self.keys / "passphrase"),
+            "RESTIC_PASSWORD_FILE": str(self.keys / backup.PASSPHRASE),
             "RESTIC_CACHE_DIR": str(self.cache),
             "HOME": os.environ.get("HOME", "/root"),
         }
@@ -135,12 +134,12 @@ class Restic:
         else:
             where = repository.restic()
         if isinstance(repository, backup.S3):
-            environment["AWS_ACCESS_KEY_ID"] = (self.keys / "s3-id").read_text().strip()
-            environment["AWS_SECRET_ACCESS_KEY"] = (self.keys / "s3-secret").read_text().strip()
+            environment["AWS_ACCESS_KEY_ID"] = (self.keys / backup.S3_ID).read_text().strip()
+            environment["AWS_SECRET_ACCESS_KEY"] = (self.keys / backup.S3_SECRET).read_text().strip()
         return run(["restic", "--json", *where, *words], seconds=SECONDS, env=environment)
 
     def _told(self, what: str, outcome: Outcome) -> NodeTrouble:
-        said = outcome.err + outcome.out
+        said = _plain(outcome.err or outcome.out)
         if not _known(said) and isinstance(self.policy.repository, backup.Sftp):
             # Restic may end before it has passed on what ssh said.
             said += run(self.policy.repository.ssh(*self._ssh_files()), seconds=60).err
@@ -150,31 +149,44 @@ class Restic:
         return NodeTrouble(f"{what}.", why=tail)
 
     def _ssh_files(self) -> tuple[str, str]:
-        return str(self.keys / "ssh-key"), str(self.keys / "known_hosts")
+        return str(self.keys / backup.SSH_KEY), str(self.keys / KNOWN_HOSTS)
 
 
 @contextmanager
-def opened(policy: backup.Policy, secrets: Mapping[str, str], keys: Path = KEYS) -> Iterator[Restic]:
-    """Its keys are in clear in memory as long as the block runs. Raises NodeTrouble when one is missing."""
-    with tempfile.TemporaryDirectory(prefix="appliance-restic-", dir=keys) as folder:
+def opened(policy: backup.Policy, secrets: Mapping[str, str], below: Path) -> Iterator[Restic]:
+    """Its keys are in clear below `below`, a folder in memory, as long as the block runs.
+
+    Raises NodeTrouble when one is missing.
+    """
+    with tempfile.TemporaryDirectory(prefix="appliance-restic-", dir=below) as folder:
         restic = Restic(policy, Path(folder))
         restic.put_keys(secrets)
         yield restic
 
 
+def _plain(said: str) -> str:
+    """With --json restic wraps its last words."""
+    lines = []
+    for line in said.splitlines():
+        try:
+            lines.append(str(json.loads(line)["message"]))
+        except (ValueError, KeyError, TypeError):
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _kept(listed: dict[str, Any]) -> backup.Kept:
+    """From an entry of `restic snapshots --json`; its summary came with 0.17."""
+    summary = listed.get("summary", {})
+    return backup.Kept(
+        id=str(listed["id"])[:ID],
+        at=listed["time"],
+        name=listed["hostname"],
+        bytes=summary.get("total_bytes_processed"),
+        added=summary.get("data_added_packed"),
+    )
+
+
 def _known(said: str) -> tuple[str, str] | None:
     """What it means, and what to do next."""
     return next(((why, fix) for words, why, fix in TOLD if words in said), None)
-
-
-def secrets_in_force(current: Path) -> dict[str, str]:
-    """The bundle's secrets for this. Raises NodeTrouble when they do not open on this machine."""
-    clear = decrypt(CREDENTIAL, current / "credentials" / f"{CREDENTIAL}.cred")
-    if clear is None:
-        raise NodeTrouble("The backup's secrets do not open on this machine.", fix="Push again.")
-    return TypeAdapter(dict[str, str]).validate_json(clear)
-
-
-def as_credential(secrets: Mapping[str, str]) -> bytes:
-    """Of a bundle's secrets those for this."""
-    return json.dumps({name: value for name, value in secrets.items() if name.startswith(PREFIX)}).encode()
