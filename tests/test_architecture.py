@@ -29,13 +29,16 @@ PURE = {  # within the desk
     "config.pieces", "config.values",
     "config.workload_checks", "config.yaml_lines", "findings", "hostkeys", "inputs", "model", "pki",
     "plan", "policy", "pricing", "progress", "render", "render_page", "reports", "reports.advice",
-    "reports.page", "reports.scale", "reports.timeline", "reports.words", "settings",
+    "reports.page", "reports.restore_page", "reports.scale", "reports.timeline", "reports.words",
+    "restore_plan", "settings",
 }  # fmt: skip
 EFFECTS = {
     "aiohttp", "asyncio", "hcloud", "http", "os", "psutil", "requests", "shutil", "signal", "socket", "ssl",
     "subprocess", "tempfile", "threading", "time", "urllib.request",
 }  # fmt: skip
-USE_CASES = {"bake", "check", "deploy", "destroy", "drill", "init", "push", "status"}
+USE_CASES = {
+    "bake", "check", "deploy", "destroy", "drill", "init", "push", "restore", "restore_drill", "status",
+}  # fmt: skip
 ENDERS = {"sys.exit", "exit", "quit", "os._exit"}
 TOO_LONG = 400
 

@@ -13,7 +13,7 @@ from appliance.desk.ask import Answer, Door, ask
 from appliance.desk.bundle import Material
 from appliance.desk.model import Server
 from appliance.desk.progress import Progress
-from appliance.desk.push import PushResult, due, push
+from appliance.desk.push import PushResult, certify, due, push
 from appliance.desk.remote import Shell
 from appliance.desk.secrets import read_secrets
 from appliance.desk.settings import Settings, Workload
@@ -56,7 +56,7 @@ def addresses(server: Server) -> list[str]:
 
 
 class NodeDelivery:
-    """deploy.Delivery on a real node."""
+    """deploy.Delivery and restore.Delivery on a real node."""
 
     def __init__(self, settings: Settings, made_of: Material, progress: Progress) -> None:
         self.settings = settings
@@ -68,6 +68,10 @@ class NodeDelivery:
 
     def deliver(self, shell: Shell, server: Server) -> PushResult:
         return push(self.settings, self.material, shell, addresses(server), datetime.now(UTC), self.progress)
+
+    def certify(self, shell: Shell, server: Server) -> None:
+        now = datetime.now(UTC)
+        certify(self.settings, self.material, shell, addresses(server), now, self.progress)
 
     def prove(self, server: Server, workload: Workload) -> Answer:
         return ask(self.door(server), workload.name)

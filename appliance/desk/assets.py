@@ -1,4 +1,4 @@
-"""Where image/ stands: beside the package in a checkout, inside it in a wheel."""
+"""Where image/ and restore/ stand: beside the package in a checkout, inside it in a wheel."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ def bake_files() -> dict[str, Entry]:
     return dict(sorted(entries.items()))
 
 
+def restore_script() -> bytes:
+    """The very file that works without a desk."""
+    shipped = PACKAGE / "_restore"
+    return ((shipped if shipped.is_dir() else PACKAGE.parent / "restore") / "restore.sh").read_bytes()
+
+
 def templates() -> Mapping[str, str]:
     """Path below image/templates -> text."""
     return {
@@ -45,8 +51,8 @@ def templates() -> Mapping[str, str]:
 
 
 def report_templates() -> Mapping[str, str]:
-    """Name -> text: what the page of a drill is made of."""
-    names = ("drill.html.j2", "drill.css")
+    """Name -> text: what the pages of drills are made of."""
+    names = ("drill.html.j2", "restore.html.j2", "drill.css")
     return {name: (PACKAGE / "desk" / "reports" / name).read_text(encoding="utf-8") for name in names}
 
 

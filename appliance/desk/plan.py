@@ -93,7 +93,7 @@ def find(wanted: Wanted, observed: Observed) -> Found:
 
 def newest_verified(observed: Observed, appliance: str) -> Image:
     """The snapshot that a new node boots from. UnverifiedTrouble where there is none."""
-    verified = _verified(observed)
+    verified = verified_snapshots(observed)
     if not verified:
         raise UnverifiedTrouble(
             f"There is no verified snapshot of {appliance}",
@@ -109,11 +109,13 @@ def newer_snapshot(node: Server | None, observed: Observed) -> Image | None:
         return None
     own = next((image for image in observed.snapshots if image.id == node.image_id), None)
     since = _age(own) if own is not None else (node.created, 0)
-    newer = [image for image in _verified(observed) if image.id != node.image_id and _age(image) > since]
+    newer = [
+        image for image in verified_snapshots(observed) if image.id != node.image_id and _age(image) > since
+    ]
     return max(newer, key=_age, default=None)
 
 
-def _verified(observed: Observed) -> list[Image]:
+def verified_snapshots(observed: Observed) -> list[Image]:
     return [
         image
         for image in observed.snapshots
@@ -172,7 +174,7 @@ def _parts(wanted: Wanted, found: Found, pricing: Pricing) -> Iterable[Change]:
 def _node(wanted: Wanted, observed: Observed, found: Found, pricing: Pricing) -> Iterable[Change]:
     settings, node = wanted.settings, found.node
     if node is None:
-        verified = _verified(observed)
+        verified = verified_snapshots(observed)
         image = (
             f"snapshot {max(verified, key=_age).id}"
             if verified

@@ -105,6 +105,20 @@ def push(
     )
 
 
+def certify(
+    settings: Settings,
+    material: Material,
+    shell: Shell,
+    addresses: Sequence[str],
+    now: datetime,
+    progress: Progress,
+) -> None:
+    """Only the certificate, where the node's is not good for these addresses."""
+    if material.authority is not None:
+        lacks = due(settings, material, addresses, read_report(shell), now)
+        _certify(shell, material.authority, lacks, now, progress)
+
+
 def _certify(shell: Shell, authority: Authority, lacks: Due, now: datetime, progress: Progress) -> None:
     """The node makes a key and a request; only the request leaves it."""
     with progress.step("Certificate") as step:

@@ -42,6 +42,31 @@ class PartCalls(Calls):
         body = {"type": "ipv4", "location": location, "auto_delete": False}
         return self._ensure("primary_ip", name, Role.PRIMARY_IP, body)
 
+    def unassign_primary_ip(self, ip_id: int) -> None:
+        """From its server, which must be off."""
+        self._move_ip(ip_id, None, "unassign", {})
+
+    def assign_primary_ip(self, ip_id: int, server_id: int) -> None:
+        """To a server that is off and has none of that kind."""
+        body = {"assignee_id": server_id, "assignee_type": "server"}
+        self._move_ip(ip_id, server_id, "assign", body)
+
+    def _move_ip(self, ip_id: int, to: int | None, verb: str, body: Mapping[str, Any]) -> None:
+        doing, path = f"{verb} the primary IP", f"/primary_ips/{ip_id}"
+
+        def there() -> bool:
+            return bool(self._wire.get(doing, path)["primary_ip"]["assignee_id"] == to)
+
+        if there():
+            return
+        try:
+            answer = self._wire.act(doing, f"{path}/actions/{verb}", body)
+        except ApiRefusal:
+            if there():  # the answer to an earlier try got lost
+                return
+            raise
+        self._wire.wait(doing, [answer["action"]], PART_SECONDS)
+
     def ensure_firewall(self, name: str, rules: Sequence[FirewallRule]) -> Held:
         """Its inbound rules are brought to `rules`."""
         wanted = {"rules": [_rule(r) for r in rules]}
