@@ -312,7 +312,7 @@ bake() {
             fail "$(basename "$script") failed: $(tail -n 1 "$WORK/bake.log")" "see $WORK/bake.log, then run this again"
     done
     systemctl daemon-reload
-    systemd-tmpfiles --create
+    systemd-tmpfiles --create 2> "$RUN/said"
     systemctl start appliance-first-boot.service
     rm -rf "$WORK/bake"
 }
