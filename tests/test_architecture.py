@@ -27,7 +27,7 @@ PURE = {  # within the desk
     "config.backup_file", "config.backup_values", "config.checks", "config.deadline_checks",
     "config.errors", "config.file", "config.finding", "config.initial", "config.initial_backup",
     "config.pieces", "config.values",
-    "config.workload_checks", "config.yaml_lines", "findings", "hostkeys", "inputs", "model", "pki",
+    "config.workload_checks", "config.yaml_lines", "findings", "hostkeys", "inputs", "kit", "model", "pki",
     "plan", "policy", "pricing", "progress", "render", "render_page", "reports", "reports.advice",
     "reports.page", "reports.restore_page", "reports.scale", "reports.timeline", "reports.words",
     "restore_plan", "settings",

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ OnLine = Callable[[str], None]
 CONNECT_SECONDS = 10
 POLL_SECONDS = 0.2
 GOODBYE_SECONDS = 5
+_PACKAGES = {"ssh": "openssh-client", "restic": "restic"}
 SSH_FAILED = (
     255  # ssh(1): "exits with the exit status of the remote command or with 255 if an error occurred"
 )
@@ -55,6 +56,14 @@ class AccessDenied(Unreachable):
 
 class TimedOut(NodeTrouble):
     """A command on the node took longer than it may; the local ssh was ended."""
+
+
+def local(argv: Sequence[str], environment: Mapping[str, str], timeout: float) -> Result:
+    """Run one command on this machine, with `environment` beside its own. Raises NodeTrouble, TimedOut."""
+    result = _stream(argv, None, timeout, None, environment=environment)
+    if result is None:
+        raise TimedOut(f"`{_short(argv)}` did not end within {timeout:.0f} s.", fix="Run it again.")
+    return result
 
 
 class Shell:
@@ -276,6 +285,7 @@ def _stream(
     timeout: float,
     on_line: OnLine | None,
     follow: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Result | None:
     """Run `command`; None when it had to be ended at the time-out. Lines are handed on in this thread.
 
@@ -292,11 +302,11 @@ def _stream(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**os.environ, "LC_ALL": "C", **(environment or {})},
         )
     except FileNotFoundError as error:
         raise NodeTrouble(
-            "This machine has no `ssh`.", fix="Install OpenSSH's client (Debian: openssh-client)."
+            f"This machine has no `{command[0]}`.", fix=f"Install it (Debian: {_PACKAGES[command[0]]})."
         ) from error
     try:
         _start(_feed, process.stdin, data)
