@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from appliance.contract.drill import Expected, Kind, Level, Report
+from appliance.contract.router_admin import SOCKET
 from appliance.contract.trouble import ExitCode
 from appliance.desk.remote import Shell
 from tests.e2e.conftest import Node, node_shell, openai_client
@@ -26,7 +27,7 @@ from tests.e2e.test_push_under_load import Vendor
 pytestmark = pytest.mark.lab
 
 PAUSE = 0.5  # seconds between a user's questions
-ROUTER = "curl -sf http://127.0.0.1:8791/healthz"
+ROUTER = ["curl", "-sf", "--unix-socket", SOCKET, "http://router/healthz"]  # the port tells of no lanes
 
 
 @dataclass
@@ -164,7 +165,7 @@ def test_a_revoked_fallback_key_is_red_and_named_before_it_is_needed(
 
 
 def lanes(shell: Shell) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(shell.check(["sh", "-c", ROUTER])).get("lanes", {})
+    found: dict[str, Any] = json.loads(shell.check(ROUTER))["lanes"]
     return found
 
 
