@@ -29,7 +29,7 @@ def command(said: Globals) -> int:
         cloud: wiring.CloudOrTrouble = wiring.cloud(settings, progress)
     except Trouble as trouble:
         cloud = trouble
-    checked = check(settings, cloud, os.environ, progress, datetime.now(UTC))
+    checked = check(settings, cloud, os.environ, wiring.at_store, progress, datetime.now(UTC))
     finish(said.json, data(checked), text(checked))
     return checked.exit_code
 

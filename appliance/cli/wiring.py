@@ -15,6 +15,7 @@ from appliance.contract.trouble import CloudTrouble, ConfigTrouble, LabTrouble, 
 from appliance.desk.settings import Settings, Target
 
 if TYPE_CHECKING:
+    from appliance.contract.backup import Sftp
     from appliance.desk.cloud import Cloud
     from appliance.desk.config.initial import Vendor
     from appliance.desk.config.initial_backup import Store
@@ -194,6 +195,13 @@ def shell(of: Settings, server: Server) -> Shell:
     from appliance.desk.first_contact import address_of
 
     return connect(address_of(server), private_key(of), hostkeys.accepted(server.labels))
+
+
+def at_store(repository: Sftp, key: Path) -> Shell:
+    """Where backups go, with one of the keys to it."""
+    from appliance.desk.remote import Shell
+
+    return Shell(repository.host, key, [repository.host_key], repository.user, repository.port)
 
 
 def the_node(of: Settings, at: Cloud) -> Server:

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import serialization
 
 from appliance.contract.trouble import ConfigTrouble, ExitCode, Trouble
 from appliance.desk import pki
-from appliance.desk.check_cloud import CloudFacts, judge
+from appliance.desk.check_backup import Knock, check_backup
+from appliance.desk.check_cloud import CloudFacts, judge, judge_second_line
 from appliance.desk.check_policy import judge_policy
 from appliance.desk.findings import Finding, Level
 from appliance.desk.model import Label
@@ -51,6 +52,7 @@ def check(
     settings: Settings,
     cloud: Cloud | Trouble,
     environ: Mapping[str, str],
+    knock: Knock,
     progress: Progress,
     now: datetime,
 ) -> Checked:
@@ -58,6 +60,8 @@ def check(
     with progress.step("Look for secrets and keys"):
         canaries = canary_cost(settings)
         findings = [*check_desk(settings, environ, now), *judge_policy(settings, canaries)]
+    with progress.step("Try the backups' store"):
+        findings += check_backup(settings, knock)
     if isinstance(cloud, Trouble):
         return Checked((*findings, _told("cloud", cloud)), None, canaries, 0)
     with progress.step("Ask the cloud"):
@@ -164,7 +168,11 @@ def _ask(settings: Settings, cloud: Cloud) -> tuple[list[Finding], Bill | None]:
     findings += judge(settings, CloudFacts(locations, types, pricing))
     findings.append(_base_image(settings, cloud, {kind.name: kind.architecture for kind in types}))
     sizes = [snapshot.image_size for snapshot in snapshots if snapshot.image_size] or None
-    return findings, node_bill(pricing, settings.server_type, settings.location, sizes)
+    findings += judge_second_line(settings, pricing)
+    bill = node_bill(
+        pricing, settings.server_type, settings.location, sizes, backed_up=settings.server_backups
+    )
+    return findings, bill
 
 
 def _base_image(settings: Settings, cloud: Cloud, architectures: Mapping[str, str]) -> Finding:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from appliance.desk.config.values import suggest
 from appliance.desk.findings import Finding, Level
 from appliance.desk.model import Location, ServerType, TypeLocation
-from appliance.desk.pricing import Pricing, server_cost
+from appliance.desk.pricing import Pricing, backups_cost, server_cost
 from appliance.desk.settings import Settings
 
 FLOOR_GB = 4  # of memory; OpenClaw was seen to take 0.9 GB idle and 1.9 GB at its peak, beside all else
@@ -54,6 +54,15 @@ def judge(settings: Settings, facts: CloudFacts) -> list[Finding]:
         )
     )
     return findings
+
+
+def judge_second_line(settings: Settings, pricing: Pricing) -> Iterator[Finding]:
+    """The cloud's own backups: on with their price in the bill, or off and what they would cost."""
+    cost = backups_cost(pricing, settings.server_type, settings.location)
+    if cost is not None:
+        price = f"{cost.monthly:.2f} {pricing.currency} a month"
+        what = f"on: {price}" if settings.server_backups else f"off; Hetzner's own, a second line: {price}"
+        yield Finding(Level.OK, "server_backups", what)
 
 
 def _location(name: str, facts: CloudFacts) -> Finding:

@@ -156,6 +156,9 @@ class Deployer:
         if change.kind == "firewall_of_server":
             self.cloud.apply_firewall(ids["firewall"], node.id)
             return node
+        if change.kind == "backups_of_server":
+            self.cloud.enable_backups(node.id)
+            return node
         node = meet(node, self.cloud, self.connect, self.progress)
         if change.kind == "bundle":
             with self._shell(node) as shell:
@@ -175,6 +178,10 @@ class Deployer:
 
 def title(change: Change) -> str:
     """One line for a step and for the list that --plan prints."""
-    words = {"firewall_of_server": "firewall of server", "host_key": "SSH host key of"}
+    words = {
+        "firewall_of_server": "firewall of server",
+        "backups_of_server": "backups of server",
+        "host_key": "SSH host key of",
+    }
     kind = words.get(change.kind, change.kind.replace("_", " "))
     return f"{change.verb.capitalize()} {kind} {change.name}"

@@ -52,6 +52,7 @@ class Server:
     firewall_ids: tuple[int, ...]
     labels: Mapping[str, str]
     created: datetime
+    backed_up: bool = False  # by the cloud itself, daily
 
 
 @dataclass(frozen=True)

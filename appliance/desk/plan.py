@@ -24,7 +24,7 @@ from appliance.desk.model import (
     Server,
     Verb,
 )
-from appliance.desk.pricing import Cost, Pricing, primary_ip_cost, server_cost
+from appliance.desk.pricing import Cost, Pricing, backups_cost, primary_ip_cost, server_cost
 from appliance.desk.settings import Settings
 
 ANYWHERE = ("0.0.0.0/0", "::/0")
@@ -188,6 +188,7 @@ def _node(wanted: Wanted, observed: Observed, found: Found, pricing: Pricing) ->
             )
         why = f"{settings.server_type} in {settings.location} from {image}"
         yield _create("server", wanted.node_name, why, cost)
+        yield from _backups(wanted, wanted.node_name, pricing)
         return
     if node.status != "running":
         yield Change(Verb.UPDATE, "server", node.name, f"it is {node.status}, it should be running")
@@ -196,6 +197,18 @@ def _node(wanted: Wanted, observed: Observed, found: Found, pricing: Pricing) ->
         yield Change(Verb.UPDATE, "firewall_of_server", node.name, "the server stands without its firewall")
     if Label.FIRST_HOST_KEY in node.labels:
         yield Change(Verb.UPDATE, "host_key", node.name, "its first host key is not yet replaced")
+    if not node.backed_up:
+        yield from _backups(wanted, node.name, pricing)
+
+
+def _backups(wanted: Wanted, node: str, pricing: Pricing) -> Iterable[Change]:
+    """On where asked for. Never off: that deletes them, and is for a person to do."""
+    settings = wanted.settings
+    if settings.server_backups:
+        cost = backups_cost(pricing, settings.server_type, settings.location)
+        monthly, hourly = (cost.monthly, cost.hourly) if cost else (0.0, 0.0)
+        why = "the cloud's own, daily: a second line"
+        yield Change(Verb.UPDATE, "backups_of_server", node, why, monthly, hourly)
 
 
 def _create(kind: str, name: str, why: str, cost: Cost | None) -> Change:

@@ -46,6 +46,10 @@ class _PerGb(_Wire):
     price_per_gb_month: _Amount
 
 
+class _Share(_Wire):
+    percentage: float  # of the server's price; text in the API
+
+
 class Pricing(_Wire):
     """The parts of GET /pricing that a node meets."""
 
@@ -53,6 +57,7 @@ class Pricing(_Wire):
     server_types: list[_ServerType]
     primary_ips: list[_PrimaryIp]
     image: _PerGb
+    server_backup: _Share | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,17 @@ def server_cost(pricing: Pricing, server_type: str, location: str) -> Cost | Non
     )
 
 
+def backups_cost(pricing: Pricing, server_type: str, location: str) -> Cost | None:
+    """The cloud's own backups of that server. None: it has no price for them."""
+    server = server_cost(pricing, server_type, location)
+    if server is None or pricing.server_backup is None:
+        return None
+    share = pricing.server_backup.percentage / 100
+    return Cost(
+        f"Hetzner's backups of it, {share:.0%} of the server", server.monthly * share, server.hourly * share
+    )
+
+
 def primary_ip_cost(pricing: Pricing, location: str) -> Cost | None:
     return _find(
         "primary IPv4",
@@ -110,9 +126,16 @@ def snapshot_cost(pricing: Pricing, gigabytes: float) -> Cost:
 
 
 def node_bill(
-    pricing: Pricing, server_type: str, location: str, snapshots_gb: Sequence[float] | None = None
+    pricing: Pricing,
+    server_type: str,
+    location: str,
+    snapshots_gb: Sequence[float] | None = None,
+    *,
+    backed_up: bool = False,
 ) -> Bill | None:
     """A node: server, primary IPv4, and snapshots as they are (None: one of the usual size).
+
+    `backed_up`: by the cloud itself too.
 
     None where the server or the address is not sold there: a part of a bill would mislead.
     """
@@ -120,7 +143,9 @@ def node_bill(
     server, address = server_cost(pricing, server_type, location), primary_ip_cost(pricing, location)
     if server is None or address is None:
         return None
-    return Bill(pricing.currency, (server, address, *(snapshot_cost(pricing, size) for size in sizes)))
+    backups = backups_cost(pricing, server_type, location) if backed_up else None
+    items = (server, *([backups] if backups else []), address)
+    return Bill(pricing.currency, (*items, *(snapshot_cost(pricing, size) for size in sizes)))
 
 
 def _find(what: str, prices: Iterable[_Local], location: str) -> Cost | None:

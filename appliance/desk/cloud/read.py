@@ -40,6 +40,7 @@ def server(raw: Raw) -> Server:
         firewall_ids=tuple(f["id"] for f in public.get("firewalls") or []),
         labels=dict(raw["labels"]),
         created=datetime.fromisoformat(raw["created"]),
+        backed_up=raw.get("backup_window") is not None,
     )
 
 
