@@ -14,9 +14,9 @@ import sys
 import time
 from typing import Any
 
-from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
-BOUND_SECONDS = 280
+BOUND_SECONDS = 560
 BEAT_SECONDS = 0.5
 
 
@@ -100,13 +100,18 @@ async def ask(client: ClientSession, gateway: str, token: str, one: dict[str, An
         "stream": bool(one.get("stream")),
     }
     begun = time.monotonic()
-    first, raw = None, b""
-    async with client.post(f"{gateway}/v1/chat/completions", json=body, headers=headers) as got:
-        async for piece in got.content.iter_any():
-            first = first if first is not None or b'"content":"' not in piece else time.monotonic() - begun
-            raw += piece
-    seconds = time.monotonic() - begun
-    return {"status": got.status, "raw": raw.decode(), "seconds": seconds, "first": first}
+    status, first, raw = 0, None, b""
+    try:
+        async with client.post(f"{gateway}/v1/chat/completions", json=body, headers=headers) as got:
+            status = got.status
+            async for piece in got.content.iter_any():
+                if first is None and b'"content":"' in piece:
+                    first = time.monotonic() - begun
+                raw += piece
+    except (ClientError, TimeoutError) as trouble:
+        said = {"error": {"message": f"no whole answer: {type(trouble).__name__} {trouble}"}}
+        status, raw = 0, json.dumps(said).encode()
+    return {"status": status, "raw": raw.decode(), "seconds": time.monotonic() - begun, "first": first}
 
 
 async def run(client: ClientSession, scripted: str, batch: dict[str, Any], one: dict[str, Any]) -> list[Any]:
