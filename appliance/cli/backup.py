@@ -92,7 +92,7 @@ def prune_(said: Globals, only_plan: bool) -> None:
             oldest = min(one.time for one in found.remove)
             confirm(said, f"This removes {count} for good, the oldest of {oldest:%Y-%m-%d}. Go on?")
             prune.prune(restic, progress)
-    told = f"{count} {'are gone' if removed else 'would go' if found.remove else 'have to go: all is kept'}."
+    told = f"{count} {'are gone' if removed else 'would go'}." if found.remove else "All are kept."
     finish(said.json, {"removed": removed, "remove": found.remove, "keep": found.keep}, told)
 
 

@@ -15,7 +15,7 @@ def text(sheet: Sheet) -> str:
             "It holds no secret. Keep it off this machine and off the node, with a copy of what it names.",
             *_section("The node", _node(sheet)),
             *_section("The backups", _backups(sheet)),
-            *_section("Keep a copy of", [(kept.what, f"{kept.where}: {kept.why}") for kept in sheet.needed]),
+            *_section("Keep a copy of", [(kept.what, kept.where, kept.why) for kept in sheet.needed]),
             "",
             "With a working desk: `appliance restore`. Without one:",
             *_steps(sheet),

@@ -101,12 +101,7 @@ class Restic:
         environment = {**self.opened.environ, "RESTIC_PASSWORD_FILE": str(self.folder / "passphrase")}
         result = remote.local(["restic", *self._where(), *words], environment, SECONDS)
         if result.code != 0:
-            raise Trouble(
-                f"restic {words[0]} failed on this machine",
-                why=result.tail(6),
-                fix="`appliance check` tries the store and its keys; nothing was lost, run it again",
-                code=ExitCode.NODE,
-            )
+            raise _failed(words[0], result)
         return result.out
 
     def _where(self) -> Sequence[str]:
@@ -148,6 +143,30 @@ class Restic:
                 fix="install it (Debian: restic; macOS: restic by Homebrew), or run this command, with "
                 "appliance.yaml and secrets/, on a machine that has it",
             )
+
+
+def _failed(word: str, result: remote.Result) -> Trouble:
+    for said, what, fix in _TOLD:
+        if said in result.err + result.out:
+            return Trouble(what, why=result.tail(6), fix=fix, code=ExitCode.NODE)
+    fix = "`appliance check` tries the store and its keys; nothing was lost, run it again"
+    return Trouble(f"restic {word} failed on this machine", why=result.tail(6), fix=fix, code=ExitCode.NODE)
+
+
+# What restic and ssh say -> what is told, and what to do next. The first that fits.
+_TOLD = (
+    ("Is there a repository", "the store has no repository there", "`appliance backup now` makes it"),
+    ("wrong password", "the passphrase is not this repository's", "see backup.passphrase in appliance.yaml"),
+    ("already locked", "another job is at work in the store", "wait for its end: `appliance status`"),
+    ("Permission denied", "the store does not know your key", "`appliance backup kit --keys` has its line"),
+    (
+        "Host key verification failed",
+        "the store shows another host key than appliance.yaml has",
+        "find out why before all else",
+    ),
+    ("Connection refused", "the store refuses connections", "see its status page; is SSH switched on?"),
+    ("timed out", "the store does not answer", "see its status page"),
+)
 
 
 def look(restic: Restic, now: datetime, progress: Progress) -> Plan:
