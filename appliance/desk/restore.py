@@ -21,7 +21,7 @@ from appliance.desk.first_contact import ANSWER_SECONDS, BOOT_SECONDS, Connect, 
 from appliance.desk.model import Image, Label, Role, Server
 from appliance.desk.node_account import await_gateway, read_report
 from appliance.desk.plan import PARTS, Wanted
-from appliance.desk.remote import Shell
+from appliance.desk.remote import Shell, Unreachable
 from appliance.desk.restore_plan import (
     Scene,
     better_image,
@@ -148,6 +148,7 @@ class Restorer:
             wanted = backup
             if backup == "latest" and not now.loses:  # where the old node is off, it has chosen before
                 wanted = new.labels.get(Label.BACKUP, backup)
+            new = self._awake(new)
             with self._shell(new) as shell:
                 shell.wait(ANSWER_SECONDS)
                 fetched = fetch(shell, self.orders, wanted, self.progress)
@@ -175,6 +176,18 @@ class Restorer:
             )
             step.update(f"from snapshot {new.image_id}, at {new.public_ip}")
         return meet(new, self.cloud, self.connect, self.progress)
+
+    def _awake(self, new: Server) -> Server:
+        """A killed desk may have been about to switch it off: then it is gone in the midst of a word."""
+        with self._shell(new) as shell:
+            try:
+                shell.wait(ANSWER_SECONDS)
+            except Unreachable as trouble:
+                if type(trouble) is not Unreachable:
+                    raise
+                new = self.cloud.power_on(new.id)
+                shell.wait(BOOT_SECONDS)
+        return new
 
     def _fence(self, node: Server | None) -> None:
         """Two nodes with one identity do harm."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
@@ -20,6 +19,7 @@ from appliance.desk.model import Label, Role
 from appliance.desk.plan import PARTS, Wanted
 from appliance.desk.settings import Settings
 from tests.desk.at_lab import cloud_at, verified_snapshot
+from tests.desk.killing import Killed, Killer
 from tests.desk.paper_node import PaperDelivery, PaperNode
 from tests.desk.samples import SETTINGS
 from tests.desk.saying import Saying
@@ -247,36 +247,6 @@ def test_the_operator_s_key_under_another_s_name_is_used_and_left_alone(desk: De
     desk.deploy()
     assert "ssh_key" not in [held.kind for held in cloud_at(desk.api).observe().held]
     assert desk.deployer().plan().plan.empty
-
-
-class Killed(BaseException):
-    """SIGKILL, as far as one process can play it: from then on nothing more is done."""
-
-
-@dataclass
-class Killer:
-    """Ends the desk at the `at`-th moment: before and after each API request and each command on the node."""
-
-    at: int
-    moments: int = 0
-
-    def moment(self) -> None:
-        self.moments += 1
-        if self.moments >= self.at:
-            raise Killed
-
-    def follow(self, cloud: Cloud) -> Cloud:
-        session = cloud._wire._client._client._session
-        send: Callable[..., object] = session.request
-
-        def request(*args: object, **kwargs: object) -> object:
-            self.moment()
-            answer = send(*args, **kwargs)
-            self.moment()
-            return answer
-
-        session.request = request  # type: ignore[assignment]
-        return cloud
 
 
 def die_while_the_server_is_made(desk: Desk) -> None:
