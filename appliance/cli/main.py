@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drill": ("drill", "Break providers on purpose, on the live node, and see that it holds."),
     "restore": ("restore", "Bring the node back from its backup on a new server, or drill that."),
     "backup": ("backup", "Backups: now, list, verify, prune, and the recovery sheet."),
+    "ssh": ("ssh", "Run one command on the node, by its pinned host key."),
     "destroy": ("destroy", "Delete everything this appliance labelled, and nothing else."),
     "lab": ("lab", "Hetzner in a box, on this machine: up, down, status, env."),
     "demo": ("demo", "Lab, build, deploy, and an answer, in one command."),

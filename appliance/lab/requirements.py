@@ -28,6 +28,7 @@ PACKAGES = {  # command -> its Debian package; Ubuntu names them alike
     "openssl": "openssl",
     "unshare": "util-linux",
     "bash": "bash",
+    "rclone": "rclone",  # the Storage Box has it, for keys that only add backups
 }
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # Ubuntu: apt install debian-archive-keyring
 WIRES_TRIAL = """

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.contract.trouble import CloudTrouble
-from appliance.desk.check_cloud import CloudFacts, judge
+from appliance.desk.check_cloud import CloudFacts, judge, judge_second_line
 from appliance.desk.findings import Finding, Level
 from appliance.desk.model import Location, ServerType, TypeLocation
 from appliance.desk.pricing import node_bill, read_pricing
@@ -45,6 +45,7 @@ PRICING = {
         {"type": "ipv4", "prices": prices("0.5000", "0.0008")},
     ],
     "image": {"price_per_gb_month": money("0.0110")},
+    "server_backup": {"percentage": "20.00"},
 }
 TYPES = (
     kind("cx23", fsn1="yes", nbg1="yes"),
@@ -141,3 +142,14 @@ def test_there_is_no_bill_where_a_part_is_not_sold() -> None:
 def test_prices_that_cannot_be_read_are_a_trouble_and_no_crash() -> None:
     with pytest.raises(CloudTrouble, match="image"):
         read_pricing({key: value for key, value in PRICING.items() if key != "image"})
+
+
+@pytest.mark.parametrize(
+    ("on", "said"), [(False, "off; Hetzner's own, a second line: 0.70 EUR"), (True, "on: 0.70 EUR")]
+)
+def test_the_second_line_is_told_with_its_price_and_billed_where_it_is_on(on: bool, said: str) -> None:
+    (finding,) = judge_second_line(office(server_backups=on), FACTS.pricing)
+    assert finding.what == f"{said} a month"
+    bill = node_bill(FACTS.pricing, "cx23", "fsn1", [], backed_up=on)
+    assert bill is not None
+    assert round(bill.monthly, 3) == (4.688 if on else 3.99)

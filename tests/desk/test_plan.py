@@ -33,6 +33,7 @@ def pricing() -> Pricing:
             "server_types": [{"name": "cx33", "prices": [price(5.49, 0.0088)]}],
             "primary_ips": [{"type": "ipv4", "prices": [price(0.5, 0.0008)]}],
             "image": {"price_per_gb_month": amount(0.011)},
+            "server_backup": {"percentage": "20.00"},
         }
     )
 
@@ -229,3 +230,22 @@ def test_a_newer_verified_snapshot_is_seen_and_an_older_or_unverified_one_is_not
     assert newer(99, 2) == 3, "its own is gone: the node's age counts"
     assert newer(99, 0) is None
     assert newer_snapshot(None, seen) is None
+
+
+BACKED_UP = replace(SETTINGS, server_backups=True)
+
+
+def test_the_clouds_own_backups_are_switched_on_once_and_their_price_is_said() -> None:
+    want = wanted(BACKED_UP)
+    (change,) = make_plan(want, all_there(want), pricing(), "").changes
+    assert (change.verb, change.kind, round(change.monthly, 3)) == (Verb.UPDATE, "backups_of_server", 1.098)
+    assert kinds(all_there(want, backed_up=True), want) == []
+
+
+def test_a_new_server_gets_them_after_it_is_made() -> None:
+    planned = kinds(Observed((), (), (snapshot(7, True),)), wanted(BACKED_UP))
+    assert planned.index(("update", "backups_of_server")) == planned.index(("create", "server")) + 1
+
+
+def test_the_clouds_own_backups_are_never_switched_off_since_that_deletes_them() -> None:
+    assert kinds(all_there(wanted(), backed_up=True)) == []

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import Node, openai_client
+from tests.e2e.conftest import Node, node_shell, openai_client
 from tests.e2e.runbooks import PAGES, blocks, follow
+from tests.e2e.test_backup import Box
 from tests.e2e.test_first_node import QUESTION
 from tests.e2e.test_push_under_load import Vendor
 
 NEEDS_A_NODE = pytest.mark.lab
-FOLLOWED = {"provider-down", "quota-spent", "rotate-keys"}
+FOLLOWED = {"disk-full", "provider-down", "quota-spent", "rotate-keys"}
 
 
 def test_every_page_is_followed_by_a_test() -> None:
@@ -113,3 +114,32 @@ def test_rotate_keys(node: Node, alpha: Vendor) -> None:
         alpha.takes(old)
         key_file.write_text(old)
         node.desk.does("push")
+
+
+@NEEDS_A_NODE
+def test_disk_full(node: Node) -> None:
+    """The node's: what a backup is laid out on is a small disk, and full of what others left."""
+    staging = "/var/lib/appliance/backup"
+    box = Box(node)
+    with node_shell(node) as shell:
+        shell.check(["mount", "-t", "tmpfs", "-o", "size=400m,mode=0700", "full", staging])
+        shell.check(["dd", "if=/dev/zero", f"of={staging}/left", "bs=1M", "count=250"])
+        assert "no room" in node.desk.tries("backup", "now").err
+        box.console("PUT", "/quota", {"bytes": 0})
+
+        def larger_box() -> None:
+            assert "full" in node.desk.tries("backup", "now").err
+            box.console("PUT", "/quota", {"bytes": None})
+
+        try:
+            said = follow(
+                "disk-full",
+                node.desk.folder,
+                node.desk.environment,
+                {("The store's: make room", 0): larger_box},
+            )
+        finally:
+            box.console("PUT", "/quota", {"bytes": None})
+            shell.check(["umount", staging])
+    assert "There is no room for a backup on this disk" in said[0]
+    assert "NOT OK" not in said[-1].partition("last backup")[2].partition("\n")[0]

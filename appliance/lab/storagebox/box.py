@@ -30,7 +30,7 @@ QUOTA = 1 << 30  # bytes
 MAIN_FOLDER = ""
 FIRST_USER_ID = 60600  # + the lab's number; nobody's on Debian (policy manual, 9.2.2)
 COMMANDS = ("/usr",)  # of the box's Debian; /bin and the like are links into it
-NOT_DEBIANS = Path("/usr/bin/rclone")  # from the host, where it has it
+NOT_DEBIANS = Path("/usr/bin/rclone")  # the host's
 
 
 class Trouble(Exception):  # noqa: N818 - the word of the house
