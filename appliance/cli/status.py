@@ -173,13 +173,11 @@ def _last_backup(node: NodeStatus, now: datetime) -> str:
     if last is None or (last.at is None and last.error is None):
         return "none yet: the node makes one within minutes, `appliance backup now` at once"
     complaint = last.complaint(now, node.backup_every_hours)
-    said = f"NOT OK: {complaint}. Once it is mended: `appliance backup now`" if complaint else ""
-    if last.at is None:
-        return said
+    if complaint or last.at is None:
+        return f"NOT OK: {complaint or 'none yet'}. Once it is mended: `appliance backup now`"
     size = f"{_size(last.bytes)}, {_size(last.added)} of it new"
     verified = f"verified {_ago(last.verified_at, now)}" if last.verified_at else "not verified yet"
-    good = f"{_ago(last.at, now)}, {size}; {verified}"
-    return f"{good}; {said}" if said else good
+    return f"{_ago(last.at, now)}, {size}; {verified}"
 
 
 def _size(count: int | None) -> str:

@@ -37,7 +37,7 @@ appliance-router.service 11
 haproxy.service 15
 appliance-health.service 12
 appliance-canary.service 11
-appliance-backup.service 25
+appliance-backup.service 23
 appliance-backup-verify.service 16
 END
 

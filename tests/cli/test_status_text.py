@@ -10,6 +10,7 @@ import pytest
 
 from appliance.cli.output import duration
 from appliance.cli.status import text
+from appliance.contract.backup import LastBackup
 from appliance.contract.drill import Canaries, Canary, Summary
 from appliance.contract.health import Check
 from appliance.contract.node_report import Breaker
@@ -22,6 +23,13 @@ SERVER = Server(
 )
 NODE = replace(describe(SERVER, None, None, None), gateway="ready", router="ready", uptime_seconds=93_784.0)
 
+BACKUP = LastBackup(
+    tried_at=NOW - timedelta(minutes=40),
+    at=NOW - timedelta(minutes=39),
+    bytes=2_831_695,
+    added=74_709,
+    verified_at=NOW - timedelta(days=3),
+)
 DRILL = Summary(at=NOW - timedelta(days=3), ok=False, rows=62, red=2, seconds=90)
 
 
@@ -31,6 +39,7 @@ def rows(of: NodeStatus) -> list[str]:
 
 REFUSED = "refused this node access"
 MENDED = "Once it is mended: `appliance canary`"
+BACKED_UP = "Once it is mended: `appliance backup now`"
 CLOSED = Breaker(provider="beta", model="small", state="closed", cause=None, seconds_left=0)
 OPEN = Breaker(provider="alpha", model="large", state="open", cause="server-error", seconds_left=12)
 
@@ -90,6 +99,27 @@ def test_a_check_repeats_no_row_unless_it_has_something_to_say(well: bool) -> No
         (
             {"last_drill": DRILL.model_copy(update={"ok": True, "red": 0})},
             "last drill 3d 00h ago, green, 62 rows",
+        ),
+        ({}, "last backup none, and none is ordered: `backup` in appliance.yaml, then `appliance push`"),
+        (
+            {"backup_every_hours": 1},
+            "last backup none yet: the node makes one within minutes, `appliance backup now` at once",
+        ),
+        (
+            {"backup_every_hours": 1, "last_backup": BACKUP},
+            "last backup 39m 00s ago, 2.8 MB, 0.1 MB of it new; verified 3d 00h ago",
+        ),
+        (
+            {
+                "backup_every_hours": 1,
+                "last_backup": BACKUP.model_copy(update={"error": "the store is full"}),
+            },
+            "last backup NOT OK: the last try failed, the last backup is 39 minutes old: the store is full. "
+            + BACKED_UP,
+        ),
+        (
+            {"backup_every_hours": 1, "last_backup": LastBackup(tried_at=NOW, error="the store is full")},
+            f"last backup NOT OK: there is no backup: the store is full. {BACKED_UP}",
         ),
         ({"breakers": (CLOSED,)}, "router ready"),
         (

@@ -48,7 +48,7 @@ def places_below(folder: Path) -> Places:
         code=folder / "code",
         openclaw=folder / "package.json",
         node_js=folder / "version",
-        command=openclaw(folder, {"state/openclaw.sqlite": b"database", "workspace/a b": os.urandom(100_000)}),
+        command=openclaw(folder, {"state/openclaw.sqlite": b"database", "workspace/a b": os.urandom(99_999)}),
     )
 
 

@@ -19,6 +19,8 @@ from appliance.node.system import Outcome, run, write
 
 CACHE = Path("/var/cache/appliance-restic")
 TAG = "appliance"
+# Ten tries within a minute, then words. By itself it tries for 15 minutes in silence; by then we run again.
+SHORT_RETRIES = "backend-error-redesign=false"
 KNOWN_HOSTS = "known_hosts"
 SECONDS = 3600
 UNLOCK = ("unlock",)  # a job that died leaves its lock, which keeps off check and prune; a living job's stays
@@ -41,6 +43,8 @@ TOLD = (
     ("Could not resolve", "The store's name is not known.", "Check the address."),
     ("No space left", FULL, "Prune, or take a larger one."),
     ("no space left", FULL, "Prune, or take a larger one."),
+    ("remaining disk space", FULL, "Prune, or take a larger one."),
+    ("Disk quota exceeded", FULL, "Prune, or take a larger one."),
     ("refusing to overwrite", "The store took a part of a file, and no more: it is full.", "Prune."),
     ("403 Forbidden", "The store lets this node only append.", "Prune from the desk."),
     ("ciphertext verification", "Data in the store is damaged.", "See the runbook restore-from-backup."),
@@ -74,7 +78,7 @@ class Restic:
 
     def exists(self) -> bool:
         """Raises NodeTrouble: the passphrase does not open it, or nobody knows."""
-        outcome = self._run(["cat", "config"])
+        outcome = self._run(["--no-lock", "cat", "config"])
         if outcome.code == NO_REPOSITORY or (outcome.code != 0 and OLD_NO_REPOSITORY in outcome.err):
             return False
         if outcome.code != 0:
@@ -126,6 +130,7 @@ class Restic:
         environment = {
             "RESTIC_PASSWORD_FILE": str(self.keys / backup.PASSPHRASE),
             "RESTIC_CACHE_DIR": str(self.cache),
+            "RESTIC_FEATURES": SHORT_RETRIES,
             "HOME": os.environ.get("HOME", "/root"),
         }
         repository = self.policy.repository
@@ -142,7 +147,7 @@ class Restic:
         said = _plain(outcome.err or outcome.out)
         if not _known(said) and isinstance(self.policy.repository, backup.Sftp):
             # Restic may end before it has passed on what ssh said.
-            said += run(self.policy.repository.ssh(*self._ssh_files()), seconds=60).err
+            said += "\n" + run(self.policy.repository.ssh(*self._ssh_files()), seconds=60).err
         tail = "\n".join(said.splitlines()[-5:])
         if known := _known(said):
             return NodeTrouble(f"{what}: {known[0]}", why=tail, fix=known[1])
