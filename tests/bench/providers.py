@@ -26,6 +26,7 @@ from tests.bench.openclaw_own import (
     BARE,
     HEALTHY,
     OWN,
+    PROVIDER_TIMEOUT,
     Columns,
     Outcome,
     Vendor,
@@ -114,7 +115,11 @@ def table(columns: Columns, report: Report) -> str:
         wrong = f"  ours was wrong: {'; '.join(line.wrong)}" if line.wrong else ""
         said.append(f"{line.fault:20}" + "".join(f"{cell:>15}" for cell in cells) + wrong)
     healthy = ", ".join(f"{column} {columns[column][HEALTHY].seconds:.2f} s" for column in (OWN, BARE))
-    return "\n".join([*said, f"OpenClaw, healthy: {healthy}. !: not the right outcome."])
+    notes = (
+        f"OpenClaw, healthy: {healthy}; provider timeout {PROVIDER_TIMEOUT} s. !: not the right outcome.",
+        "What is silent waits for a deadline: ours for hedge, connect or between of appliance.yaml.",
+    )
+    return "\n".join([*said, *notes])
 
 
 def _seconds(value: float | None) -> str:
