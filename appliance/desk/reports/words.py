@@ -90,4 +90,7 @@ def against(row: Row) -> str:
 
 def calls(ask: Ask) -> str:
     """Who was asked and what came of it, in order, e.g. "alpha: 503; beta: answered"."""
-    return "; ".join(f"{legible(c.provider)}: {legible(c.outcome)}" for c in ask.calls) or "no call reached a provider"
+    return (
+        "; ".join(f"{legible(c.provider)}: {legible(c.outcome)}" for c in ask.calls)
+        or "no call reached a provider"
+    )
