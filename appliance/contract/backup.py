@@ -70,8 +70,9 @@ class Sftp(Shape):
 
     @property
     def known_host(self) -> str:
-        """The line of known_hosts."""
-        return f"[{self.host}]:{self.port} {self.host_key}\n"
+        """The line of known_hosts, as ssh looks for it: a port is named where it is not ssh's own."""
+        name = self.host if self.port == 22 else f"[{self.host}]:{self.port}"
+        return f"{name} {self.host_key}\n"
 
     @property
     def append_command(self) -> str:

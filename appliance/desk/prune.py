@@ -61,6 +61,8 @@ class Restic:
         repository = self.opened.policy.repository
         if isinstance(repository, Sftp):
             self._put("known_hosts", repository.known_host)
+            # restic parts the words of its ssh at blanks, which a desk's paths may have.
+            (self.folder / "operator-key").symlink_to(str(self.opened.operator_key))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,8 +109,8 @@ class Restic:
     def _where(self) -> Sequence[str]:
         repository = self.opened.policy.repository
         if isinstance(repository, Sftp):
-            key = str(self.opened.operator_key)
-            return repository.restic(key, str(self.folder / "known_hosts"), append=False)
+            key, hosts = self.folder / "operator-key", self.folder / "known_hosts"
+            return repository.restic(str(key), str(hosts), append=False)
         return repository.restic()
 
     def _put(self, name: str, text: str) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from appliance.contract import backup
+from appliance.desk import hostkeys
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 BOX = backup.Sftp(host="u1.example.org", user="u1", path="gateway", host_key="ssh-ed25519 AAAA")
@@ -67,6 +68,18 @@ def test_the_key_of_a_node_that_may_only_append_is_bound_to_that() -> None:
     assert line.startswith("restrict,command=")
     assert "--append-only gateway" in line
     assert BOX.model_copy(update={"append_only": False}).authorized_key("ssh-ed25519 B") == "ssh-ed25519 B"
+
+
+@pytest.mark.parametrize("port", [22, 23])
+def test_the_known_host_is_one_that_ssh_finds(port: int, tmp_path: Path) -> None:
+    key = hostkeys.make().public
+    store = BOX.model_copy(update={"port": port, "host_key": key})
+    (tmp_path / "known_hosts").write_text(store.known_host)
+    name = "u1.example.org" if port == 22 else f"[u1.example.org]:{port}"  # as ssh looks for it
+    found = subprocess.run(
+        ["ssh-keygen", "-F", name, "-f", tmp_path / "known_hosts"], capture_output=True, check=True
+    )
+    assert key.encode() in found.stdout
 
 
 def test_a_host_that_is_not_the_known_one_is_never_taken() -> None:

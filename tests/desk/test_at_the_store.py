@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -126,7 +127,11 @@ def backups(store: Store, *ages: timedelta, key: str = "append") -> None:
 def opened(store: Store, **change: object) -> Opened:
     kept = Retention(hourly=2, daily=0, weekly=0, monthly=0, within_days=1)
     policy = Policy(name="office", repository=repository(store, **change), retention=kept)
-    return Opened(policy, (store.home / "passphrase").read_text(), store.home / "main", {})
+    key = store.home / "a folder of mine" / "key"
+    if not key.exists():
+        key.parent.mkdir()
+        shutil.copy(store.home / "main", key)
+    return Opened(policy, (store.home / "passphrase").read_text(), key, {})
 
 
 DAYS = (timedelta(days=9), timedelta(days=8), timedelta(days=7), timedelta(hours=2), timedelta(minutes=1))
