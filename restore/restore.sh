@@ -12,7 +12,7 @@
 #   SSH_KEY_APPENDS     sftp: "yes" where that key may only add to the repository, as the node's: then by rclone
 #   STORE_HOST_KEY      sftp: "ssh-ed25519 AAAA...", from the recovery sheet; none: its fingerprint is shown
 #   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY   s3
-#   OLD_NODE_IS_OFF     "yes"
+#   OLD_NODE_IS_OFF     "yes"; "drill" where this machine is thrown away afterwards, and the node goes on
 #
 # Nothing on this machine is touched before all of the backup is here and verified. Run it again after any failure:
 # what is done is not done again. The state that was here before is kept beside.
@@ -279,6 +279,13 @@ can_be_a_node() {
 fence() {
     OLD_NODE_IS_OFF=${OLD_NODE_IS_OFF:-}
     [ ! -e "$here/done" ] || fail "This backup was restored here on $(cat "$here/done")." "remove $here to do it again"
+    if [ "$OLD_NODE_IS_OFF" = drill ]; then
+        # It may wake beside the node with the same identity, as long as it can speak to nobody.
+        nft list chain inet appliance output | grep -q "skuid $(id -u openclaw) oif != \"lo\" reject" ||
+            fail "A drill's gateway must reach nobody, and this machine's could." "drill on a server from one of our snapshots"
+        say "    a drill: it is not, but the gateway here can reach nobody"
+        return
+    fi
     prompt OLD_NODE_IS_OFF "Two nodes with one identity do harm. Is $(fact node) powered off? yes/no"
     [ "$OLD_NODE_IS_OFF" = yes ] || fail "The old node is not off." "power it off in the Hetzner console, then run this again"
 }

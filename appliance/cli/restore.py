@@ -60,6 +60,7 @@ def command(
     to: str | None,
     only_drill: bool,
     to_file: Path | None,
+    keep_old: bool,
     delete_old: bool,
     break_lock: bool,
 ) -> int:
@@ -84,7 +85,7 @@ def command(
         return hold(cloud, settings.name, progress, break_lock)
 
     made_of = material(settings)
-    ordered = _orders(settings, made_of)
+    ordered = _orders(settings, made_of, only_drill)
     if only_drill:
         return _drill(said, settings, cloud, ordered, progress, lock, backup, to_file)
     wanted = Wanted(settings, wiring.public_key(settings))
@@ -93,20 +94,21 @@ def command(
     if delete_old:
         return _delete_old(said, restorer, lock)
     _ask_first(said, restorer)
-    result = restorer.restore(lock, backup, to, delete_old=said.yes)
+    result = restorer.restore(lock, backup, to, delete_old=said.yes and not keep_old)
     _write(result.report, to_file, progress)
-    kept = _ask_to_delete(said, restorer, lock, result)
+    kept = result.kept if keep_old else _ask_to_delete(said, restorer, lock, result)
     finish(said.json, data(result, kept), "\n".join(text(result, kept)))
     return ExitCode.NODE if result.silent else ExitCode.OK
 
 
-def _orders(settings: Settings, made_of: Material) -> Orders:
+def _orders(settings: Settings, made_of: Material, drill: bool) -> Orders:
     if settings.backup is None:
         raise ConfigTrouble(
             f"{settings.path.name} names no repository of backups",
             fix="write its `backup` block; without a desk that has it: restore/README.md",
         )
-    return orders(assets.restore_script(), policy(settings.name, settings.backup), made_of.secrets)
+    ordered = policy(settings.name, settings.backup)
+    return orders(assets.restore_script(), ordered, made_of.secrets, drill)
 
 
 def _drill(

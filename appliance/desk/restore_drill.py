@@ -1,7 +1,8 @@
 """A restore onto a server that is thrown away: so that the way back is known before it is needed.
 
 The node is not touched. The drill's gateway wakes with the node's identity, but alone: the image's own rules
-let it speak to nobody but its router, so none of its channels can answer twice. And it makes no backups.
+let it speak to nobody but its router, and restore.sh sees to that first. So no channel answers twice, and the
+drill makes no backups.
 """
 
 from __future__ import annotations

@@ -41,13 +41,13 @@ class Fetched:
     manifest: Manifest
 
 
-def orders(script: bytes, policy: Policy, secrets: Mapping[str, str]) -> Orders:
+def orders(script: bytes, policy: Policy, secrets: Mapping[str, str], drill: bool = False) -> Orders:
     """`secrets` by the names of contract/backup.py. KeyError where one lacks."""
     repository = policy.repository
     variables = {
         "RESTIC_REPOSITORY": repository.address,
         "RESTIC_PASSWORD": secrets[backup.PASSPHRASE],
-        "OLD_NODE_IS_OFF": "yes",  # the desk has seen to it, or its drill does without
+        "OLD_NODE_IS_OFF": "drill" if drill else "yes",  # the desk sees to it before
     }
     if isinstance(repository, S3):
         variables["AWS_DEFAULT_REGION"] = repository.region

@@ -274,13 +274,13 @@ def watch(desk: Desk, moment: Callable[[], None]) -> Callable[[], None]:
     return look
 
 
-def killed_at(desk: Desk, at: int, delete_old: bool) -> bool:
+def killed_at(desk: Desk, at: int) -> bool:
     """Whether it was killed at all: it may have finished before that moment."""
     killer = Killer(at)
     killer.moment = watch(desk, killer.moment)  # type: ignore[method-assign]
     desk.node.on_command = killer.moment
     try:
-        desk.restore(killer.follow(cloud_at(desk.api)), delete_old=delete_old)
+        desk.restore(killer.follow(cloud_at(desk.api)))
     except Killed:
         return True
     finally:
@@ -288,21 +288,38 @@ def killed_at(desk: Desk, at: int, delete_old: bool) -> bool:
     return False
 
 
-@pytest.mark.parametrize("case", ["gone", "beside", "beside and deleted"])
+def test_killed_when_the_old_node_was_just_deleted_the_new_one_becomes_the_node(desk: Desk) -> None:
+    cloud = cloud_at(desk.api)
+    delete = cloud.delete_server
+
+    def deletes(server_id: int) -> None:
+        delete(server_id)
+        raise Killed
+
+    cloud.delete_server = deletes  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        desk.restore(cloud, delete_old=True)
+    new = desk.the(Role.RESTORE).id
+    assert Role.NODE not in desk.servers()
+    desk.restore(break_lock=True, delete_old=True)
+    assert desk.the(Role.NODE).id == new
+
+
+@pytest.mark.parametrize("case", ["gone", "beside"])
 def test_killed_at_any_moment_the_same_command_goes_on(case: str) -> None:
-    at, killed, delete_old = 1, True, case == "beside and deleted"
+    at, killed = 1, True
     while killed:
         with served() as api:
             desk = desk_at(api)
             address, first = desk.the(Role.NODE).public_ip, desk.the(Role.NODE).id
             if case == "gone":
                 desk.lose()
-            killed = killed_at(desk, at, delete_old=delete_old)
+            killed = killed_at(desk, at)
             if killed:
                 again = Killer(10**9)
                 again.moment = watch(desk, again.moment)  # type: ignore[method-assign]
                 desk.node.on_command = again.moment
-                desk.restore(again.follow(cloud_at(api)), break_lock=True, delete_old=delete_old)
+                desk.restore(again.follow(cloud_at(api)), break_lock=True)
             node = desk.the(Role.NODE)
             where = f"killed at {at}"
             assert node.id != first, where
@@ -311,7 +328,6 @@ def test_killed_at_any_moment_the_same_command_goes_on(case: str) -> None:
             assert Label.FIRST_HOST_KEY not in node.labels, where
             # Killed after the very last step, the same command is another restore.
             assert desk.servers() in ({Role.NODE: "running"}, {Role.NODE: "running", Role.OLD: "off"}), where
-            assert Role.OLD not in desk.servers() or not delete_old, where
             held = [
                 part.kind for part in cloud_at(api).observe().held if part.labels[Label.ROLE] != Role.LOCK
             ]

@@ -15,6 +15,7 @@ from tests.e2e.test_push_under_load import Vendor
 
 NEEDS_A_NODE = pytest.mark.lab
 FOLLOWED = {"disk-full", "provider-down", "quota-spent", "rotate-keys"}
+FOLLOWED |= {"node-lost", "restore-from-backup"}  # in test_restore.py
 
 
 def test_every_page_is_followed_by_a_test() -> None:

@@ -108,6 +108,18 @@ def test_openai_forced_tool_is_called_with_arguments_that_fit(alpha: Alpha, choi
     assert streamed == called.arguments
 
 
+def test_a_conversation_is_remembered_as_it_was_told(alpha: Alpha) -> None:
+    said = [
+        ("user", "first"),
+        ("assistant", "yes"),
+        ("user", [{"type": "text", "text": "then"}]),
+        ("user", "x"),
+    ]
+    alpha.post({"model": "m", "messages": [{"role": role, "content": words} for role, words in said]})
+    assert alpha.seen()["last"][-1]["before"] == ["first", "then"]
+    assert alpha.seen()["last"][-1]["heard"] == "x"
+
+
 def test_openai_lists_models(alpha: Alpha) -> None:
     assert [m.id for m in alpha.client().models.list()] == ["alpha-large", "alpha-small"]
 

@@ -27,6 +27,7 @@ class Ask:
     model: str
     heard: str  # the user's last words, whole
     words: int  # in all messages together: what this vendor counts as prompt tokens
+    before: tuple[str, ...] = ()  # the user's earlier words
     stream: bool = False
     usage: bool = False  # usage wanted at the end of the stream
     limit: int | None = None  # tokens of the answer
@@ -124,8 +125,8 @@ def text_of(content: object) -> str:
     return ""
 
 
-def common(body: Mapping[str, Any]) -> tuple[str, str, int]:
-    """(model, the user's last words, words in all) of a body. Raises BadAsk."""
+def common(body: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...], int]:
+    """(model, the user's last words, the earlier ones, words in all) of a body. Raises BadAsk."""
     model, messages = body.get("model"), body.get("messages")
     if not isinstance(model, str) or not model:
         raise BadAsk("you must provide a model parameter")
@@ -134,7 +135,7 @@ def common(body: Mapping[str, Any]) -> tuple[str, str, int]:
     texts = [(message.get("role"), text_of(message.get("content"))) for message in messages]
     users = [text for role, text in texts if role == "user"]
     words = sum(len(text.split()) for _, text in texts) + len(text_of(body.get("system")).split())
-    return model, (users or [""])[-1], words
+    return model, (users or [""])[-1], tuple(users[:-1]), words
 
 
 def limit_of(body: Mapping[str, Any], *names: str) -> int | None:

@@ -45,13 +45,14 @@ class Anthropic:
     """Dialect of POST /v1/messages and GET /v1/models."""
 
     def read(self, body: Mapping[str, Any]) -> Ask:
-        model, heard, words = common(body)
+        model, heard, before, words = common(body)
         limit = limit_of(body, "max_tokens")
         if limit is None:
             raise BadAsk("max_tokens: Field required")
         return Ask(
             model=model,
             heard=heard,
+            before=before,
             words=words,
             stream=body.get("stream") is True,
             limit=limit,

@@ -20,6 +20,7 @@ from appliance.lab.vendors.openai import OpenAI
 from appliance.lab.vendors.visit import Order, Record, Standing, Visit, json_answer
 
 KEPT = 500  # requests remembered
+KEPT_BEFORE = 20  # of a request's earlier words
 BODY = 33 * 1024 * 1024  # bytes a request may have
 HEARD = 80  # characters of the user's words that a record keeps
 
@@ -109,6 +110,7 @@ class Vendor:
             return Refusal(400, "body", str(bad))
         record.model, record.stream = ask.model[:120], ask.stream
         record.heard, record.heard_digest = ask.heard[:HEARD], digest(ask.heard)
+        record.before = [words[:HEARD] for words in ask.before[-KEPT_BEFORE:]]
         answer = answer_to(self.name, ask)
         if ask.stream:
             return ask, dialect.events(record.number, ask, answer)

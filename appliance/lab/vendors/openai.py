@@ -69,11 +69,12 @@ class OpenAI:
     """Dialect of POST /v1/chat/completions and GET /v1/models."""
 
     def read(self, body: Mapping[str, Any]) -> Ask:
-        model, heard, words = common(body)
+        model, heard, before, words = common(body)
         options = body.get("stream_options")
         return Ask(
             model=model,
             heard=heard,
+            before=before,
             words=words,
             stream=body.get("stream") is True,
             usage=isinstance(options, dict) and options.get("include_usage") is True,

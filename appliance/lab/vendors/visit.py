@@ -67,6 +67,7 @@ class Record:
     stream: bool = False
     heard: str = ""
     heard_digest: str = ""
+    before: list[str] = field(default_factory=list)  # the user's earlier words: the conversation so far
     fault: str = ""
     status: int = 0
     outcome: str = "running"  # running | answered | refused | broken | client left
