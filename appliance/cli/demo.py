@@ -130,6 +130,10 @@ def _text(folder: Path, diary: Diary, result: DeployResult) -> str:
                 [
                     ("appliance status", "how the node is, by its own account"),
                     ("appliance deploy", "again: nothing changes, and it says so"),
+                    (
+                        "appliance drill providers --workload code --report drill.html",
+                        "break its provider in every way, and see the fallback answer",
+                    ),
                     ("appliance push", "after an edit of appliance.yaml: a new bundle, or back to the old"),
                     ("appliance backup now", "all that a new node needs, to the lab's Storage Box"),
                     ("appliance destroy", "all of it, and nothing else"),
