@@ -61,7 +61,8 @@ class Deadlines(Policy):
         if the fallback is slower.
     whole_hedge: the same for answers without a stream, whose only content is the whole. OpenClaw always
         streams; 20 keeps other clients from paying twice for every longer answer.
-    between: from one piece of content to the next. Below OpenClaw's 120 of patience with room for a fallback.
+    between: from one piece of content, reasoning included, to the next. With a time-out of 20 OpenClaw's own
+        fallback answers after 24 to 32 (measured): ours begins at 20.
     closing: from finish_reason to the end of the stream; the answer is whole then, only its usage is awaited.
     start: until a stream has content, or the whole request has failed. OpenClaw's `timeoutSeconds` is an idle
         timer that comments do not reset, 120 when measured: the router must speak first.
@@ -74,7 +75,7 @@ class Deadlines(Policy):
     connect: Seconds = 4
     hedge: Seconds = 5
     whole_hedge: Seconds = 20
-    between: Seconds = 30
+    between: Seconds = 20
     closing: Seconds = 5
     start: Seconds = 110
     total: Seconds = 570
