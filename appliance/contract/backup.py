@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 FORMAT = 1
+NO_END = "it came to no end"
 RUN_LONGEST = timedelta(hours=1)  # TimeoutStartSec of appliance-backup.service
 
 STAGING = "/var/lib/appliance/backup"
@@ -240,7 +241,8 @@ class LastBackup(Shape):
 
     def complaint(self, now: datetime, every_hours: int) -> str | None:
         """What is wrong, in a line; None when all is well. A run may come late by half its interval."""
-        error = self.error or self._died(now)
+        died = self.without_end and now - self.tried_at > RUN_LONGEST
+        error = NO_END if died else self.error
         if self.at is None:  # the first has as long as any
             return f"there is no backup: {error}" if error else None
         age = now - self.at
@@ -252,12 +254,10 @@ class LastBackup(Shape):
             return f"the last backup did not verify: {self.verify_error}"
         return None
 
-    def _died(self, now: datetime) -> str | None:
-        """A try leaves `tried_at` when it begins: one that ended has an error, or is younger than that."""
-        over = self.at is None or self.at < self.tried_at
-        if self.error is None and over and now - self.tried_at > RUN_LONGEST:
-            return "it came to no end"
-        return None
+    @property
+    def without_end(self) -> bool:
+        """Of a try that left `tried_at` when it began, and neither `at` nor `error`: at work, or dead."""
+        return self.error is None and (self.at is None or self.at < self.tried_at)
 
 
 def _age(age: timedelta) -> str:

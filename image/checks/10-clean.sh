@@ -27,7 +27,8 @@ done
 ! env | grep -qiE '^[a-z]*_proxy=' || bad "the environment names a proxy"
 
 gone /root/bake /root/.npm /root/.npmrc /root/.cache /root/.bash_history /etc/pip.conf /usr/bin/pip3
-gone /var/lib/openclaw/state /var/lib/appliance/canary.json /etc/appliance/current /etc/appliance/tls /etc/ssh/appliance_host_ed25519_key
+gone /var/lib/openclaw/state /var/lib/appliance/canary.json /var/lib/appliance/backup.json /var/cache/appliance-restic
+gone /etc/appliance/current /etc/appliance/tls /etc/ssh/appliance_host_ed25519_key
 gone /etc/ssh/sshd_config.d/05-host-key.conf
 [ -z "$(ls -A /etc/appliance/bundles)" ] || bad "a bundle is there"
 [ -z "$(find /var/lib/apt/lists -type f)" ] || bad "apt's lists are there"

@@ -19,6 +19,7 @@ import requests
 
 from appliance.contract import backup
 from appliance.contract.health import HealthPage
+from appliance.contract.trouble import NodeTrouble
 from appliance.desk.remote import Shell
 from tests.e2e.conftest import Node, node_shell, openai_client
 
@@ -157,6 +158,14 @@ def test_one_that_is_killed_says_so_and_the_next_is_good(shell: Shell) -> None:
     assert complaints(shell) == []
 
 
+def test_the_timer_makes_none_before_its_time(shell: Shell) -> None:
+    assert run(shell)["ok"]
+    before = listed(shell)
+    shell.check(["systemctl", "start", "appliance-backup.service"], timeout=SECONDS)
+    assert listed(shell) == before
+    assert shell.check(["systemctl", "is-active", "appliance-backup.timer"]).strip() == "active"
+
+
 def test_a_full_store_is_heard_of_and_room_makes_it_good(shell: Shell, box: Box) -> None:
     assert run(shell)["ok"]
     box.console("PUT", "/quota", {"bytes": 0})
@@ -235,3 +244,25 @@ def _numbers(content: bytes, mark: str) -> set[int]:
         at += len(mark) + 1
         numbers.add(int(content[at : at + 4]))
     return numbers
+
+
+def test_when_the_power_goes_in_the_middle_the_next_is_good(node: Node, shell: Shell) -> None:
+    cloud = node.desk.cloud()
+    (server,) = cloud.all("servers")
+    switch = f"servers/{server['id']}/actions"
+    assert run(shell)["ok"]
+
+    def pull_the_plug(line: str) -> None:
+        if '"event": "store"' in line:
+            cloud.create(f"{switch}/poweroff", {})
+
+    with pytest.raises(NodeTrouble):
+        shell.run(RUN, timeout=SECONDS, on_line=pull_the_plug)
+    cloud.create(f"{switch}/poweron", {})
+    with node_shell(node) as again:
+        again.check(
+            ["sh", "-c", "until curl -sf http://127.0.0.1:18789/readyz; do sleep 1; done"], timeout=SECONDS
+        )
+        assert run(again)["ok"]
+        verified = again.check(["appliance-node", "backup", "verify"], timeout=SECONDS)
+        assert json.loads(verified.splitlines()[-1])["ok"]

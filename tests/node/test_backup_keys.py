@@ -39,6 +39,12 @@ def test_each_store_has_its_secrets_or_the_bundle_is_refused(
         assert missing in caught.value.why
 
 
+@pytest.mark.parametrize("path", ["/var/backups", "/mnt", "/mntx/a"])
+def test_a_folder_that_the_node_may_not_write_is_refused(path: str) -> None:
+    with pytest.raises(NodeTrouble, match="may not write"):
+        keys.judge(files(backup.Folder(path=path)), {backup.PASSPHRASE: "x"})
+
+
 def test_without_an_order_nothing_is_wanted() -> None:
     keys.judge({}, {})
 

@@ -55,7 +55,9 @@ class Stand:
 def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
     monkeypatch.setattr(keys, "in_force", lambda _: {backup.PASSPHRASE: PASSPHRASE})
     monkeypatch.setattr("appliance.node.backup.store.CACHE", tmp_path / "cache")
-    (tmp_path / "keys").mkdir()
+    monkeypatch.setattr("appliance.node.backup.store.OWN_DISK", Path("/proc"))
+    for name in ("keys", "store", "other"):
+        (tmp_path / name).mkdir()
     stand = Stand(paths_below(tmp_path), places_below(tmp_path), tmp_path / "store", tmp_path / "keys")
     stand.order(secrets=False)
     return stand
@@ -114,10 +116,22 @@ def test_the_next_good_one_ends_the_complaint(stand: Stand, monkeypatch: pytest.
 def test_a_repository_that_is_gone_is_not_begun_anew_in_silence(stand: Stand) -> None:
     stand.run()
     shutil.rmtree(stand.store)
+    stand.store.mkdir()
     with pytest.raises(NodeTrouble, match="gone"):
         stand.run()
-    assert not stand.store.exists()
+    assert list(stand.store.iterdir()) == []
     assert stand.run(new=True).error is None
+
+
+def test_a_folder_that_is_not_mounted_gets_no_backup(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as unmounted:
+        unmounted.setattr("appliance.node.backup.store.OWN_DISK", stand.store)
+        with pytest.raises(NodeTrouble, match="own disk"):
+            stand.run()
+    stand.store.rmdir()
+    with pytest.raises(NodeTrouble, match="no folder"):
+        stand.run()
+    assert not stand.store.exists()
 
 
 def test_another_store_is_begun_without_being_asked_twice(stand: Stand, tmp_path: Path) -> None:
@@ -151,11 +165,14 @@ def test_old_ones_go_where_the_node_may_delete(stand: Stand) -> None:
 def test_a_run_waits_for_a_verification(stand: Stand) -> None:
     heard: list[str] = []
     held = threading.Event()
+
+    def say(event: str, _: str) -> None:
+        heard.append(event)
+        held.set()
+
     with run._alone(stand.paths, unheard):
         other = threading.Thread(
-            target=run.run,
-            args=(lambda event, _: (heard.append(event), held.set()), stand.keys),
-            kwargs={"paths": stand.paths, "places": stand.places},
+            target=run.run, args=(say, stand.keys), kwargs={"paths": stand.paths, "places": stand.places}
         )
         other.start()
         assert held.wait(10)

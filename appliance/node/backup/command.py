@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from appliance.contract.backup import LastBackup
 from appliance.contract.trouble import NodeTrouble
-from appliance.node.backup import due, memory, run
+from appliance.node.backup import due, memory
 from appliance.node.backup.follow import Job, follow, job
 from appliance.node.system import Paths
 
@@ -27,6 +27,8 @@ def main(what: str, print_: Print, *, in_unit: bool, new: bool, paths: Paths = P
     """The exit code."""
     try:
         if what == "list":
+            from appliance.node.backup import run
+
             kept = [one.model_dump(mode="json") for one in run.kept(paths.lock.parent, paths=paths)]
             outcome: dict[str, Any] = {"ok": True, "backups": kept}
         elif in_unit:
@@ -49,6 +51,9 @@ def _work(what: str, of: Job, print_: Print, paths: Paths) -> dict[str, Any]:
     wanted = of.taken()
     if wanted is None and not _due(what, paths):
         return {"ok": True, "skipped": True}
+    # Here: most looks find nothing due.
+    from appliance.node.backup import run
+
     signal.signal(signal.SIGTERM, _end)
 
     def say(event: str, detail: str) -> None:

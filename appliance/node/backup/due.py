@@ -17,7 +17,7 @@ def run_due(last: LastBackup | None, now: datetime, every_hours: int, given: dat
     if last is None or last.tried_at > now:
         return True
     since = now - last.tried_at
-    if last.at is None or last.at < last.tried_at:  # it failed, or died
+    if last.at is None or last.error or last.without_end:
         return since >= AGAIN or (given is not None and given > last.tried_at)
     return now - last.at >= timedelta(hours=every_hours) - EARLY
 

@@ -14,6 +14,7 @@ from appliance.node.system import decrypt
 
 CREDENTIAL = "backup"  # one JSON object: those of the bundle's secrets whose names begin with PREFIX
 PREFIX = "backup-"
+MOUNTS = ("/mnt/", "/media/", "/srv/")  # where a folder may be: what the units may write
 
 
 def needed(repository: backup.Repository) -> tuple[str, ...]:
@@ -35,6 +36,9 @@ def judge(files: Mapping[str, bytes], secrets: Mapping[str, str]) -> None:
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
         raise NodeTrouble("The policy of backups cannot be read.", why="\n".join(wrong)) from None
+    if isinstance(policy.repository, backup.Folder) and not policy.repository.path.startswith(MOUNTS):
+        where = f"its folder {policy.repository.path} is not below {', '.join(MOUNTS)}"
+        raise NodeTrouble("The bundle orders backups to where the node may not write.", why=where)
     for name in needed(policy.repository):
         if not secrets.get(name, "").strip():
             raise NodeTrouble("The bundle orders backups that nobody could make.", why=f"it has no {name}")

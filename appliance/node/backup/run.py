@@ -37,9 +37,12 @@ def run(
     policy = memory.ordered(paths)
     with _alone(paths, say):
         tried = datetime.now(UTC).replace(microsecond=0)  # as a manifest's time
-        before = memory.last(paths) or backup.LastBackup(tried_at=tried)
+        before = memory.last(paths)
+        if before and before.without_end:  # it was killed, and could tell nobody
+            tell(policy, backup.NO_END)
+        before = before or backup.LastBackup(tried_at=tried)
         known = before.model_copy(update={"tried_at": tried, "error": None})
-        memory.remember(paths, known)  # should it die now, LastBackup.complaint says so in its time
+        memory.remember(paths, known)
         try:
             known = _run(policy, known, say, below, paths, places, new=new)
             memory.remember(paths, known)

@@ -18,6 +18,7 @@ from appliance.node.backup import keys
 from appliance.node.system import Outcome, run, write
 
 CACHE = Path("/var/cache/appliance-restic")
+OWN_DISK = Path("/")
 TAG = "appliance"
 # Ten tries within a minute, then words. By itself it tries for 15 minutes in silence; by then we run again.
 SHORT_RETRIES = "backend-error-redesign=false"
@@ -78,6 +79,8 @@ class Restic:
 
     def exists(self) -> bool:
         """Raises NodeTrouble: the passphrase does not open it, or nobody knows."""
+        if isinstance(self.policy.repository, backup.Folder):
+            _refuse_own_disk(Path(self.policy.repository.path))
         outcome = self._run(["--no-lock", "cat", "config"])
         if outcome.code == NO_REPOSITORY or (outcome.code != 0 and OLD_NO_REPOSITORY in outcome.err):
             return False
@@ -167,6 +170,14 @@ def opened(policy: backup.Policy, secrets: Mapping[str, str], below: Path) -> It
         restic = Restic(policy, Path(folder))
         restic.put_keys(secrets)
         yield restic
+
+
+def _refuse_own_disk(folder: Path) -> None:
+    """What should be mounted there is not: backups on the node's own disk go with the node."""
+    if not folder.is_dir():
+        raise NodeTrouble(f"There is no folder {folder} on the node.", fix="Mount what it is on.")
+    if folder.stat().st_dev == OWN_DISK.stat().st_dev:
+        raise NodeTrouble(f"{folder} is on the node's own disk.", fix="Mount what it should be on.")
 
 
 def _plain(said: str) -> str:
