@@ -49,6 +49,7 @@ Lock = Callable[[], AbstractContextManager[None]]
     metavar="FILE",
     help="The evidence as a page (FILE.html) or as data (FILE.json).",
 )
+@click.option("--keep-old", is_flag=True, help="With --yes: keep the old node, off, all the same.")
 @click.option(
     "--delete-old", is_flag=True, help="Only delete the nodes that earlier restores have kept, off."
 )

@@ -57,7 +57,8 @@ def text(seen: Status, now: datetime) -> str:
         if seen.newest_snapshot is None:
             return f"{seen.appliance} has no node, and no verified snapshot. Next: `appliance build`."
         ready = f"snapshot {seen.newest_snapshot} is ready"
-        return f"{seen.appliance} has no node; {ready}. Next: `appliance deploy`."
+        again = "if there was one, `appliance restore` brings it back from its backup"
+        return f"{seen.appliance} has no node; {ready}. Next: `appliance deploy`; {again}."
     return "\n\n".join(_node(node, seen.newest_snapshot, now) for node in seen.nodes)
 
 

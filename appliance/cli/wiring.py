@@ -211,7 +211,8 @@ def the_node(of: Settings, at: Cloud) -> Server:
         if server.status != "running":
             raise NodeTrouble(f"{server.name} is {server.status}", fix="`appliance deploy` brings it up")
         return server
-    raise NodeTrouble(f"{of.name} has no node yet", fix="`appliance deploy` makes it")
+    back = "" if of.backup is None else "; if there was one, `appliance restore` brings it back"
+    raise NodeTrouble(f"{of.name} has no node", fix=f"`appliance deploy` makes it{back}")
 
 
 def deployer(of: Settings, to: Progress) -> Deployer:

@@ -56,6 +56,30 @@ def cloud(lab_api: LabApi) -> Cloud:
 
 
 @pytest.mark.parametrize("nuisance", NUISANCES)
+@pytest.mark.parametrize("verb", ["assign", "unassign"])
+def test_an_address_that_moves_amid_trouble_arrives(
+    lab_api: LabApi, cloud: Cloud, verb: str, nuisance: str
+) -> None:
+    servers = [bake_server(cloud, name=f"office-{n}") for n in (1, 2)]
+    address = cloud.ensure_primary_ip("office-ip", "fsn1").id
+    for server in servers:
+        cloud.shut_down(server.id, 5)
+        cloud.unassign_primary_ip(server.primary_ip_id or 0)
+    cloud.assign_primary_ip(address, servers[0].id)
+    lab_api.fault(NUISANCES[nuisance], method="POST", path=f"/primary_ips/{address}/actions/{verb}", times=2)
+    cloud.unassign_primary_ip(address)
+    cloud.assign_primary_ip(address, servers[1].id)
+    assert lab_api.lab.state.primary_ips[address].assignee_id == servers[1].id
+    cloud.assign_primary_ip(address, servers[1].id)  # there already
+
+
+def test_an_address_does_not_leave_a_server_that_runs(cloud: Cloud) -> None:
+    server = bake_server(cloud)
+    with pytest.raises(ApiRefusal, match="unassign the primary IP"):
+        cloud.unassign_primary_ip(server.primary_ip_id or 0)
+
+
+@pytest.mark.parametrize("nuisance", NUISANCES)
 @pytest.mark.parametrize("kind", CREATES)
 def test_a_create_that_meets_trouble_twice_makes_exactly_one(
     lab_api: LabApi, cloud: Cloud, kind: str, nuisance: str

@@ -15,7 +15,7 @@ from appliance.contract.bundle import GATEWAY_TOKEN
 from appliance.contract.trouble import NodeTrouble
 from appliance.desk import pki
 from appliance.desk.bundle import Material
-from appliance.desk.push import PushResult, push
+from appliance.desk.push import PushResult, certify, push
 from appliance.desk.remote import Shell
 from tests.desk.samples import SETTINGS
 from tests.desk.saying import Saying
@@ -152,3 +152,14 @@ def test_no_secret_stands_in_what_is_said(node: Node) -> None:
     shown = repr((result, node.said))
     assert "-value" not in shown
     assert "PRIVATE KEY" not in shown
+
+
+def test_a_certificate_alone_is_renewed_for_another_address(node: Node) -> None:
+    """As after a restore: what else the node has, it keeps."""
+    node.push()
+    (node.folder / "calls").write_text("")
+    certify(SETTINGS, MATERIAL, node.shell, ["198.18.1.9"], NOW, node.said)
+    assert node.calls == ["report", "csr", "certificate"]
+    (node.folder / "calls").write_text("")
+    certify(SETTINGS, MATERIAL, node.shell, ["198.18.1.9"], NOW, node.said)
+    assert node.calls == ["report"]

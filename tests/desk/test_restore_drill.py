@@ -123,7 +123,7 @@ def test_the_page_tells_verdict_times_and_steps(desk: Desk) -> None:
     assert "Green: back in" in html
     assert BACKUP in html
     assert html.count("<tr class=") == len(report.steps)
-    assert "http" not in html, "it needs nothing else"
+    assert "://" not in html, "it needs nothing else"
 
 
 def test_a_red_page_tells_why_and_takes_nothing_for_markup(desk: Desk) -> None:
