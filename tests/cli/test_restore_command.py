@@ -27,7 +27,7 @@ def test_without_a_repository_it_says_where_to_name_one(tmp_path: Path) -> None:
     assert appliance("init", "--target", "hetzner", at=tmp_path).code == 0
     config = tmp_path / "appliance.yaml"
     config.write_text(config.read_text().replace("203.0.113.7/32", "8.8.8.8/32"))
-    environ = {name: "x" for name in ("HCLOUD_TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")}
+    environ = dict.fromkeys(("HCLOUD_TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "x")
     ran = appliance("restore", at=tmp_path, **environ)
     assert ran.code == 2
     assert "names no repository" in ran.err
