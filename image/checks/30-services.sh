@@ -49,7 +49,7 @@ pinned=$(sed -n 's/.*"openclaw": "\(.*\)".*/\1/p' /opt/openclaw/package.json)
 installed=$(sed -n 's/^ *"version": "\(.*\)".*/\1/p' /opt/openclaw/node_modules/openclaw/package.json)
 [ "$installed" = "$pinned" ] || bad "OpenClaw is $installed, pinned is $pinned"
 [ ! -e /opt/openclaw/node_modules/openclaw/.openclaw-lifecycle-pending ] || bad "OpenClaw's installation is not finished"
-[ -x /usr/share/appliance/recipe/image/scripts/10-packages.sh ] || bad "backups would have no recipe"
+[ -s /usr/share/appliance/recipe/image/scripts/10-packages.sh ] || bad "backups would have no recipe"
 [ -z "$(find /opt /usr/lib/appliance /etc/appliance ! -user root -print -quit)" ] || bad "code that is not root's"
 [ -z "$(find /opt /usr/lib/appliance /usr/local -perm /022 ! -type l -print -quit)" ] || bad "code that others may write"
 
