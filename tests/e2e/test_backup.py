@@ -9,6 +9,7 @@ import secrets
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -258,6 +259,9 @@ def test_when_the_power_goes_in_the_middle_the_next_is_good(node: Node, shell: S
 
     with pytest.raises(NodeTrouble):
         shell.run(RUN, timeout=SECONDS, on_line=pull_the_plug)
+    end = time.monotonic() + 60
+    while cloud.all("servers")[0]["status"] != "off" and time.monotonic() < end:
+        time.sleep(0.5)
     cloud.create(f"{switch}/poweron", {})
     with node_shell(node) as again:
         again.check(
