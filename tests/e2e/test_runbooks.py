@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from appliance.contract.trouble import ExitCode
 from tests.e2e.conftest import Node, node_shell, openai_client
 from tests.e2e.runbooks import PAGES, blocks, follow
 from tests.e2e.test_backup import Box
@@ -117,30 +118,36 @@ def test_rotate_keys(node: Node, alpha: Vendor) -> None:
         node.desk.does("push")
 
 
+SMALL_DISK = """
+mkdir -p /mnt/small /var/lib/appliance/backup /var/cache/appliance-restic
+mount -t tmpfs -o size=400m small /mnt/small
+mkdir -m 700 /mnt/small/staging /mnt/small/cache
+mount --bind /mnt/small/staging /var/lib/appliance/backup
+mount --bind /mnt/small/cache /var/cache/appliance-restic
+dd if=/dev/zero of=/mnt/small/cache/left bs=1M count=250 status=none
+"""
+NO_SMALL_DISK = "umount /var/lib/appliance/backup /var/cache/appliance-restic /mnt/small && rmdir /mnt/small"
+
+
 @NEEDS_A_NODE
 def test_disk_full(node: Node) -> None:
-    """The node's: what a backup is laid out on is a small disk, and full of what others left."""
-    staging = "/var/lib/appliance/backup"
+    """First the node's, by a small one below what a backup is laid out on, then the store."""
     box = Box(node)
-    with node_shell(node) as shell:
-        shell.check(["mount", "-t", "tmpfs", "-o", "size=400m,mode=0700", "full", staging])
-        shell.check(["dd", "if=/dev/zero", f"of={staging}/left", "bs=1M", "count=250"])
-        assert "no room" in node.desk.tries("backup", "now").err
+
+    def larger_box() -> None:
         box.console("PUT", "/quota", {"bytes": 0})
+        assert "full" in node.desk.tries("backup", "now").err
+        assert node.desk.tries("backup", "prune", "--yes").code == ExitCode.NODE
+        box.console("PUT", "/quota", {"bytes": None})
 
-        def larger_box() -> None:
-            assert "full" in node.desk.tries("backup", "now").err
-            box.console("PUT", "/quota", {"bytes": None})
-
+    with node_shell(node) as shell:
+        shell.check(["sh", "-euc", SMALL_DISK])
         try:
-            said = follow(
-                "disk-full",
-                node.desk.folder,
-                node.desk.environment,
-                {("The store's: make room", 0): larger_box},
-            )
+            assert "no room" in node.desk.tries("backup", "now").err
+            human = {("The store's: make room", 0): larger_box}
+            said = follow("disk-full", node.desk.folder, node.desk.environment, human)
         finally:
             box.console("PUT", "/quota", {"bytes": None})
-            shell.check(["umount", staging])
+            shell.check(["sh", "-euc", NO_SMALL_DISK])
     assert "There is no room for a backup on this disk" in said[0]
     assert "NOT OK" not in said[-1].partition("last backup")[2].partition("\n")[0]
