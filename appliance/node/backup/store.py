@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ TOLD = (
         "Wait for a prune to end; a dead one's lock goes in 30 minutes.",
     ),
     ("connection lost", BROKE, "The next run tries again."),
+    ("connection already closed", BROKE, "The next run tries again."),  # rclone's, cut in the middle
     ("EOF", BROKE, "The next run tries again."),
 )
 
@@ -148,9 +149,10 @@ class Restic:
 
     def _told(self, what: str, outcome: Outcome) -> NodeTrouble:
         said = _plain(outcome.err or outcome.out)
-        if not _known(said) and isinstance(self.policy.repository, backup.Sftp):
-            # Restic may end before it has passed on what ssh said.
-            said += "\n" + run(self.policy.repository.ssh(*self._ssh_files()), seconds=60).err
+        known = _known(said)
+        if (known is None or known[0] == BROKE) and isinstance(self.policy.repository, backup.Sftp):
+            with suppress(NodeTrouble):  # restic may end before it has passed on what ssh said
+                said += "\n" + run(self.policy.repository.ssh(*self._ssh_files()), seconds=60).err
         tail = "\n".join(said.splitlines()[-5:])
         if known := _known(said):
             return NodeTrouble(f"{what}: {known[0]}", why=tail, fix=known[1])
