@@ -62,6 +62,7 @@ main() {
     step "Secrets and certificate" secrets
     step "Start" start
     step "Ask every workload" prove
+    touch "$here/answered"
     say ""
     say "The node is back, as it was at $(fact at). Took $(($(date +%s) - begun)) s."
     after
@@ -196,7 +197,8 @@ ask_restic() {
     restic --no-lock "$@" 2> "$RUN/said" || explain
 }
 
-# From the words of restic and ssh to those of this page. The first that fits.
+# From the words of restic and ssh to those of this page. The first that fits. (Where a folder's entry is damaged,
+# restic 0.18 counts sizes until it panics: "invalid memory address".)
 explain() {
     grep -v 'ignoring error' "$RUN/said" | head -n 6 | cut -c 1-300 | sed 's/^/    | /' >&2
     while IFS='|' read -r pattern what next; do
@@ -207,14 +209,15 @@ explain() {
 wrong password|The passphrase is not this repository's.|see the recovery sheet for where it is kept
 Host key verification failed|The store shows another host key than the one it is known by.|do not go on before its owner says why
 Permission denied|The store does not know the key.|install its public half at the store, or unset SSH_KEY
+connection lost|The line to the store broke.|run it again
+reset by peer|The line to the store broke.|run it again
 refused|The store refuses connections.|see its status page; is SSH (port 23) switched on, and reachable from outside?
 timed out|The store does not answer.|see its status page, and the network of this machine
 Could not resolve|The store's name is not known here.|check the address, then /etc/resolv.conf
 no space left|This machine's disk is full.|free some, or take a larger server
-connection lost|The line to the store broke.|run it again
-reset by peer|The line to the store broke.|run it again
 ciphertext|Some of the backup is damaged in the store.|take an older one: --list, then --backup ID
 not match|Some of the backup is damaged in the store.|take an older one: --list, then --backup ID
+invalid memory address|Some of the backup is damaged in the store.|take an older one: --list, then --backup ID
 not found in repository|Some of the repository is missing, its index perhaps.|restic repair index (before 0.16: rebuild-index), then again; or an older one: --list
 does not exist|There is no repository, or a part of it is missing.|check the address; with a Storage Box, look into .zfs/snapshot
 Is there a repository|There is no repository, or a part of it is missing.|check the address; with a Storage Box, look into .zfs/snapshot
@@ -278,7 +281,7 @@ can_be_a_node() {
 
 fence() {
     OLD_NODE_IS_OFF=${OLD_NODE_IS_OFF:-}
-    [ ! -e "$here/done" ] || fail "This backup was restored here on $(cat "$here/done")." "remove $here to do it again"
+    [ ! -e "$here/answered" ] || fail "This backup was restored here on $(cat "$here/done")." "remove $here to do it again"
     if [ "$OLD_NODE_IS_OFF" = drill ]; then
         # It may wake beside the node with the same identity, as long as it can speak to nobody.
         nft list chain inet appliance output | grep -q "skuid $(id -u openclaw) oif != \"lo\" reject" ||
@@ -326,11 +329,14 @@ bake() {
 
 state() {
     [ ! -e "$here/state" ] || return 0
-    systemctl stop openclaw.service haproxy.service
     rm -rf "$STATE.new"
-    cp -R "$backup/state" "$STATE.new"
+    if ! cp -R "$backup/state" "$STATE.new" 2> "$RUN/said"; then
+        rm -rf "$STATE.new"
+        fail "The state could not be copied: $(tail -n 1 "$RUN/said")" "free some space, then run this again"
+    fi
     chown -R openclaw:openclaw "$STATE.new"
     chmod -R u=rwX,go= "$STATE.new"
+    systemctl stop openclaw.service haproxy.service
     if [ -e "$STATE" ]; then
         mv "$STATE" "$STATE.before-$(date +%Y%m%dT%H%M%S)"
     fi
