@@ -63,3 +63,19 @@ def test_a_running_node_goes_back_to_its_backup(node: Node) -> None:
     page = (Path(node.desk.folder) / "restore-drill.html").read_text()
     assert "Green: back in" in page
     assert [server["status"] for server in node.desk.cloud().all("servers")] == ["running"]
+
+
+def test_desks_killed_in_a_restore_are_followed_by_one_that_finishes(node: Node) -> None:
+    says(node, "the key is below the third pot")
+    node.desk.does("backup", "now")
+    after, killed = 4.0, 0
+    while node.desk.dies(after, "restore", "--yes"):
+        killed += 1
+        after *= 1.8
+        assert after < 300
+    assert killed >= 3
+    (server,) = node.desk.cloud().all("servers")
+    assert server["labels"]["appliance-role"] == "node"
+    assert server["public_net"]["ipv4"]["ip"] == node.address
+    assert knows(says(node, "where is the key?"), "third pot")
+    assert node.desk.does("deploy", "--json").json["applied"] is False
