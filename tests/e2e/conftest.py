@@ -186,7 +186,8 @@ class Node:
 
 def node_shell(node: Node) -> Shell:
     """SSH as the desk does it: by the host key in the server's label."""
-    (server,) = node.desk.cloud().all("servers")
+    servers = node.desk.cloud().all("servers")
+    (server,) = (one for one in servers if (one["public_net"]["ipv4"] or {}).get("ip") == node.address)
     key = node.desk.folder / str(node.config()["access"]["ssh_public_key"]).removesuffix(".pub")
     shell = Shell(node.address, key, hostkeys.accepted(server["labels"]))
     shell.wait(30)
