@@ -22,7 +22,7 @@ from openai import DefaultHttpxClient, OpenAI
 from appliance.desk import hostkeys
 from appliance.desk.remote import Shell
 
-LAB_INSTANCE = "30"
+LAB_INSTANCE = os.environ.get("APPLIANCE_TEST_E2E_INSTANCE", "30")
 BOUND_SECONDS = 900
 
 
