@@ -97,6 +97,7 @@ def _run(
         input=given,
         capture_output=True,
         text=True,
+        errors="replace",  # what rclone says is binary
         timeout=SECONDS + 5,
         cwd=cwd,
         env={**os.environ, **(environment or {})},
