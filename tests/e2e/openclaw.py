@@ -28,7 +28,7 @@ INSTALL = ["install", "-o", "openclaw", "-g", "openclaw"]
 SETTINGS = "/usr/share/appliance/openclaw-agent-settings.json"  # maxRetries 0, as the node has it
 LIVE_CONFIG = "/etc/appliance/current/files/openclaw.json"
 PATIENT, QUICK = "patient", "quick"  # providers with a long and a short timeoutSeconds
-POOL = {PATIENT: 60, QUICK: 3}
+POOL = {PATIENT: 60, QUICK: 8}
 POOL_SIZE = {PATIENT: 60, QUICK: 12}
 
 

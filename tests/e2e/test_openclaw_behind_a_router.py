@@ -30,7 +30,7 @@ pytestmark = pytest.mark.lab
 WORDS = "all of them said no"  # what a router might say; none that OpenClaw knows
 QUESTION = "Which provider are you?"
 HEALTHY: dict[str, Any] = {}
-IDLE_SECONDS = 9  # three times the timeoutSeconds of a quick provider
+IDLE_SECONDS = 24  # three times the timeoutSeconds of a quick provider
 COOLDOWN_OVER = 33  # seconds: past the 30 after a refused key
 
 
