@@ -294,20 +294,7 @@ def _stream(
     lines: queue.Queue[tuple[str, bytes | None]] = queue.Queue()
     said: dict[str, list[str]] = {"out": [], "err": []}
     deadline = time.monotonic() + timeout
-    # A session of its own: Ctrl-C reaches this process, which then ends ssh in an orderly way.
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE if data is not None or follow else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, "LC_ALL": "C", **(environment or {})},
-        )
-    except FileNotFoundError as error:
-        raise NodeTrouble(
-            f"This machine has no `{command[0]}`.", fix=f"Install it (Debian: {_PACKAGES[command[0]]})."
-        ) from error
+    process = _begin(command, data is not None or follow, environment or {})
     try:
         _start(_feed, process.stdin, data)
         _start(_read, process.stdout, "out", lines)
@@ -338,6 +325,23 @@ def _stream(
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def _begin(command: Sequence[str], speaks: bool, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """In a session of its own: Ctrl-C reaches this process, which then ends ssh in an orderly way."""
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if speaks else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "LC_ALL": "C", **environment},
+        )
+    except FileNotFoundError as error:
+        raise NodeTrouble(
+            f"This machine has no `{command[0]}`.", fix=f"Install it (Debian: {_PACKAGES[command[0]]})."
+        ) from error
 
 
 def _let_end(process: subprocess.Popen[bytes]) -> None:
